@@ -1,0 +1,1 @@
+"""The configs of repro_track, as package data (`pkg://repro_track.conf`)."""

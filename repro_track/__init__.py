@@ -1,0 +1,42 @@
+"""Replay any logged diffusion run exactly, and prove why when it does not.
+
+    import repro_track as rt
+
+    with rt.track(experiment="cats", seed=3) as run:
+        images = run(pipe, prompt="a cat").images
+    print(run.run_id)
+
+Importing this loads neither torch nor mlflow: the public names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "track": "repro_track.tracking",
+    "TrackedRun": "repro_track.tracking",
+    "ReproTrackError": "repro_track.errors",
+    "RunRecord": "repro_track.record",
+    "read_record": "repro_track.record",
+}
+
+__all__ = ["ReproTrackError", "RunRecord", "TrackedRun", "__version__", "read_record", "track"]
+
+if TYPE_CHECKING:
+    from repro_track.errors import ReproTrackError
+    from repro_track.record import RunRecord, read_record
+    from repro_track.tracking import TrackedRun, track
+
+
+def __getattr__(name: str) -> object:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'repro_track' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,127 @@
+"""How a run was started: capture, and the command line that starts it again.
+
+Only Python files and modules are ever started again, with this interpreter; never a shell, never a `-c` text.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from repro_track.errors import ReplayError
+from repro_track.record import CONFIG_NAME, Command, Unavailable
+from repro_track.redaction import redact_words
+
+NOTEBOOK_NAME = "source/notebook.py"
+
+
+def capture_command(*, ordinal: int, folder: Path) -> Command:
+    """Capture how this process was started.
+
+    Args:
+        ordinal: which `track()` block of the process this is, from 0.
+        folder: the run's folder; the cells of a notebook are written into it.
+    """
+    overrides = read_hydra_overrides()
+    if overrides is not None:
+        script = _find_main_script() or Unavailable(unavailable="the app has no main file")
+        return _make_command("hydra", overrides, script, cwd=_read_hydra_cwd(), ordinal=ordinal)
+    cells = _read_cells()
+    if cells is not None:
+        path = folder / NOTEBOOK_NAME
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(cells, encoding="utf-8")
+        return _make_command("notebook", [], NOTEBOOK_NAME, cwd=os.getcwd(), ordinal=ordinal)
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return _make_command("module", sys.argv[1:], spec.name, cwd=os.getcwd(), ordinal=ordinal)
+    found = _find_main_script()
+    if found is None:
+        script = Unavailable(unavailable="typed into an interpreter or given with -c: there is no file to start again")
+        return _make_command("interactive", [], script, cwd=os.getcwd(), ordinal=ordinal)
+    return _make_command("script", sys.argv[1:], found, cwd=os.getcwd(), ordinal=ordinal)
+
+
+def make_config_command(*, ordinal: int) -> Command:
+    """Make the command of `repro-track run`: its resolved config is all that there is to it."""
+    script = Unavailable(unavailable="repro-track run has no script: the config is the command")
+    return _make_command("config", [], script, cwd=os.getcwd(), ordinal=ordinal)
+
+
+def _make_command(kind: str, argv: list[str], script: str | Unavailable, *, cwd: str, ordinal: int) -> Command:
+    return Command(kind=kind, argv=redact_words(argv), script=script, cwd=cwd, ordinal=ordinal)
+
+
+def _find_main_script() -> str | None:
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    return str(Path(path).absolute()) if path and Path(path).is_file() else None
+
+
+def read_hydra_overrides() -> list[str] | None:
+    """Read the overrides of the Hydra app that runs us (of this job, in a sweep); null outside one."""
+    if "hydra.core.hydra_config" not in sys.modules:
+        return None
+    from hydra.core.hydra_config import HydraConfig
+
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+
+
+def _read_hydra_cwd() -> str:
+    """Hydra may have changed the working directory of the job: this is the one that the app was started in."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return HydraConfig.get().runtime.cwd
+
+
+def _read_cells() -> str | None:
+    """Read the cells that were run so far, this one included, as one Python file; null outside IPython."""
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        return None
+    cells = [cell.rstrip() for cell in shell.history_manager.input_hist_parsed if cell.strip()]
+    return "\n\n".join(f"# %%\n{cell}" for cell in cells) + "\n"
+
+
+def find_repository_place(command: Command) -> Path:
+    """Say in which folder's repository the code of a command is: the script's, else the working directory."""
+    if command.kind in ("script", "hydra") and isinstance(command.script, str):
+        return Path(command.script).parent
+    return Path(command.cwd)
+
+
+def make_child_argv(command: Command, *, folder: Path) -> list[str]:
+    """Make the command line that starts a recorded command again with this interpreter.
+
+    Args:
+        command: from a record.
+        folder: the hand-over folder of the replay: it holds `config.yaml`, and the cells of a notebook.
+
+    Raises:
+        ReplayError: there is nothing that could be started, or the script is not there.
+    """
+    if command.kind == "config":
+        return [sys.executable, "-P", "-m", "repro_track.run", str(folder / CONFIG_NAME)]
+    if isinstance(command.script, Unavailable):
+        raise ReplayError(
+            f"the run cannot be started again: {command.script.unavailable}",
+            expected="a run of repro-track run, of a script, a module, a Hydra app or a notebook",
+        )
+    if command.kind == "module":
+        return [sys.executable, "-m", command.script, *command.argv]
+    script = folder / command.script if command.kind == "notebook" else Path(command.script)
+    if not script.is_file():
+        raise ReplayError(
+            f"{script} is not there any more",
+            expected="the script that was run",
+            advice="bring it back, for example with git checkout of the recorded commit (repro-track show RUN)",
+        )
+    words = [sys.executable, str(script), *command.argv]
+    if command.kind == "hydra":
+        words += [f"hydra.run.dir={folder / 'hydra'}", "hydra.output_subdir=null"]
+    return words

@@ -1,0 +1,74 @@
+"""Every exception of repro_track. It holds what went wrong as text and never decides what to do about it.
+
+    ReproTrackError               exit 3: could not be run
+    ├── UsageError                exit 2: the words of the command, a config key, a seed, a run that is not there
+    ├── RecordError               exit 3: a record that cannot be read (damaged, newer schema)
+    ├── StoreError                exit 3: MLflow's store cannot be reached, or the run there is not ours
+    ├── DeterminismError          exit 3: a numeric setting that was asked for is not in force
+    ├── PipelineError             exit 3: the pipeline could not be built, or failed while it ran
+    ├── ReplayError               exit 3: the replay could not be started, or its child process ended without a record
+    └── RefusedError              exit 4: refused for safety
+
+A difference between two runs is a value (`repro_track.compare`), not an exception: an exception means that
+we could not look.
+"""
+
+from __future__ import annotations
+
+
+class ReproTrackError(Exception):
+    """Say what was found, what was expected and what to do.
+
+    Args:
+        found: what is the case, one sentence.
+        expected: what would have been right, if that is not obvious from `found`.
+        advice: what the person can do now.
+    """
+
+    exit_code = 3
+
+    def __init__(self, found: str, *, expected: str | None = None, advice: str | None = None) -> None:
+        super().__init__(found)
+        self.found = found
+        self.expected = expected
+        self.advice = advice
+
+    def __str__(self) -> str:
+        lines = [self.found]
+        if self.expected:
+            lines.append(f"  expected: {self.expected}")
+        if self.advice:
+            lines.append(f"  do: {self.advice}")
+        return "\n".join(lines)
+
+
+class UsageError(ReproTrackError):
+    """The words of the command, a config key, a seed, or a run that is not there."""
+
+    exit_code = 2
+
+
+class RecordError(ReproTrackError):
+    """A record that cannot be read: damaged, or written by a newer schema."""
+
+
+class StoreError(ReproTrackError):
+    """MLflow's store cannot be reached, or the run found there was not logged by repro_track."""
+
+
+class DeterminismError(ReproTrackError):
+    """A numeric setting that was asked for is not in force."""
+
+
+class PipelineError(ReproTrackError):
+    """The pipeline could not be built, or failed while it ran."""
+
+
+class ReplayError(ReproTrackError):
+    """The replay could not be started, or its child process ended without a record."""
+
+
+class RefusedError(ReproTrackError):
+    """Refused for safety."""
+
+    exit_code = 4

@@ -1,0 +1,32 @@
+"""The records that this machine made: what may be replayed without a question, and found without a server.
+
+A store's record is somebody's word; an entry here was written by this user's own process. It is never written for a
+run that came from elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from repro_track.config import data_folder
+from repro_track.record import RunRecord, read_record, render_record
+
+
+def _folder() -> Path:
+    return data_folder() / "ledger"
+
+
+def remember(run_id: str, record: RunRecord) -> None:
+    """Keep the record of a run that this process has logged."""
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{run_id}.{os.getpid()}.part"
+    partial.write_text(render_record(record), encoding="utf-8")
+    partial.replace(folder / f"{run_id}.json")
+
+
+def recall(run_id: str) -> RunRecord | None:
+    """Give the record of a run if this machine made it."""
+    path = _folder() / f"{run_id}.json"
+    return read_record(path) if path.is_file() else None

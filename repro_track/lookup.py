@@ -1,0 +1,167 @@
+"""Look at logged runs: find one by any of its names, compare two, find a picture's run, verify, serve the UI.
+
+It never runs a logged run, and never loads torch.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro_track import ledger
+from repro_track.compare import Comparison, Tolerance, compare_runs
+from repro_track.config import read_preset, resolve_store_uri
+from repro_track.errors import ReproTrackError, UsageError
+from repro_track.fingerprint import HostTensor, digest_file, digest_tensor, load_tensors
+from repro_track.png import read_picture
+from repro_track.record import OUTPUT_TENSORS_NAME, RECORD_NAME, RunRecord, read_record
+from repro_track.store import Store, StoredRun
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A record and where it is: in a store, in a folder, or both."""
+
+    record: RunRecord
+    run_id: str | None
+    link: str | None
+    store: Store | None
+    stored: StoredRun | None
+    folder: Path | None
+
+    def load_artifact(self, path: str, target: Path) -> Path | None:
+        """Give the path of an artifact on this machine, loaded into `target` if need be; null: there is none."""
+        if self.folder is not None:
+            return self.folder / path if (self.folder / path).is_file() else None
+        try:
+            return self.store.load_artifact(self.stored, path, target)
+        except ReproTrackError:
+            return None
+
+    def load_output_tensors(self, target: Path) -> dict[str, HostTensor]:
+        """Load the exact outputs; empty where they are not to be had."""
+        path = self.load_artifact(OUTPUT_TENSORS_NAME, target)
+        return load_tensors(path) if path is not None else {}
+
+
+def find(text: str) -> FoundRun:
+    """Find a run by MLflow's run id or a prefix, a link, a picture, a record.json, or `latest`.
+
+    Raises:
+        UsageError: there is none, or several.
+        StoreError: it is not ours, or the store cannot be reached.
+        RecordError: its record cannot be read.
+    """
+    path = Path(text)
+    if path.suffix == ".json" and path.is_file():
+        return FoundRun(read_record(path), None, None, None, None, path.absolute().parent)
+    store = Store(resolve_store_uri())
+    if path.suffix and path.is_file():
+        stored = _find_picture_runs(store, path)[0]
+    elif "/" in text and not text.startswith(("http://", "https://")):
+        raise UsageError(f"{text} is not there", expected="a picture or a record.json")
+    else:
+        stored = store.find_run(text)
+    return FoundRun(store.load_record(stored), stored.run_id, stored.link, store, stored, None)
+
+
+def recall(text: str) -> FoundRun | None:
+    """Find a run by its whole id among those that this machine logged, without opening the store."""
+    record = ledger.recall(text) if re.fullmatch(r"[0-9a-f]{32}", text) else None
+    return FoundRun(record, text, None, None, None, None) if record else None
+
+
+def _find_picture_runs(store: Store, path: Path) -> list[StoredRun]:
+    pixels, record_id = read_picture(path)
+    runs = store.find_by_tag("record_id", record_id) if record_id and re.fullmatch(r"[0-9a-f]{32}", record_id) else []
+    runs = runs or store.find_by_tag(f"pixels.{digest_tensor(pixels)}")
+    if not runs:
+        raise UsageError(
+            f"no run in the store made {path}",
+            expected="a picture that a logged run wrote, its pixels unchanged",
+            advice="a re-compressed or resized picture cannot be found by its pixels",
+        )
+    return runs
+
+
+def find_picture(text: str) -> list[str]:
+    """Find the runs that made a picture: by file, or by the sha256 of its pixels, its tensor or its noise.
+
+    Raises:
+        UsageError: it is neither a file nor a digest, or no run made it.
+    """
+    store = Store(resolve_store_uri())
+    if Path(text).is_file():
+        return [run.run_id for run in _find_picture_runs(store, Path(text))]
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise UsageError(f"{text!r} is neither a file nor a digest", expected="a picture, or 64 hexadecimal digits of sha256")
+    runs = store.find_by_tag(f"pixels.{text}")
+    for name in ("output_sha256", "pixels_sha256", "noise_sha256"):
+        runs = runs or store.find_by_tag(name, text)
+    if not runs:
+        raise UsageError(f"no run in the store has the digest {text}", expected="the sha256 of an output's tensor or pixels, or of the noise")
+    return [run.run_id for run in runs]
+
+
+def make_tolerance(name: str) -> Tolerance:
+    """Make a tolerance profile of `conf/tolerance`."""
+    preset = read_preset("tolerance", name)
+    return Tolerance(name, preset["rtol"], preset["atol"])
+
+
+def compare(expected: str, actual: str) -> Comparison:
+    """Compare two logged runs."""
+    left, right = find(expected), find(actual)
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        return compare_runs(
+            left.record,
+            right.record,
+            expected_tensors=left.load_output_tensors(Path(one)),
+            actual_tensors=right.load_output_tensors(Path(other)),
+            tolerance=make_tolerance("same_device"),
+        )
+
+
+def verify(text: str) -> list[str]:
+    """Compute the digests of a run's stored outputs again; gives what is altered or missing, in words."""
+    found = find(text)
+    wrong = []
+    with tempfile.TemporaryDirectory() as target:
+        tensors = found.load_output_tensors(Path(target))
+        for output in found.record.outputs:
+            if output.kind != "file":
+                tensor = tensors.get(output.name)
+                if tensor is None:
+                    wrong.append(f"{output.name}: not in {OUTPUT_TENSORS_NAME}")
+                elif digest_tensor(tensor) != output.sha256:
+                    wrong.append(f"{output.name}: the tensor in {OUTPUT_TENSORS_NAME} was altered")
+            if output.file:
+                path = found.load_artifact(output.file, Path(target))
+                if path is None:
+                    wrong.append(f"{output.file}: missing")
+                elif digest_file(path) != output.file_sha256:
+                    wrong.append(f"{output.file}: altered")
+    local = ledger.recall(found.run_id) if found.run_id else None
+    if local is not None and local != found.record:
+        wrong.append(f"{RECORD_NAME}: not what this machine logged")
+    return wrong
+
+
+def serve_ui(*, port: int) -> None:
+    """Become MLflow's server on the store, or say where the server is.
+
+    Raises:
+        UsageError: the store is a server already.
+    """
+    uri = resolve_store_uri()
+    if uri.startswith(("http://", "https://")):
+        raise UsageError(f"the store is a server already: {uri}", expected="an embedded store or a database", advice=f"open {uri} in a browser")
+    Store(uri)  # make it if it is not there yet, and say clearly if that cannot be done
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # 1.6 GB and 8 s for nothing that we use
+    words = [sys.executable, "-P", "-m", "mlflow", "server", "--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
+    print(f"MLflow's UI: http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    os.execv(sys.executable, words)

@@ -1,0 +1,368 @@
+"""The record of one run: its parts, its schema version, JSON in and out.
+
+It never reads the world (the `capture_` functions do) and never loads torch, so that a record can be read on any
+machine. Everything is frozen; what could not be read is an `Unavailable` with its reason, never `None` or a guess.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from repro_track.errors import RecordError
+
+SCHEMA_VERSION = 1
+RECORD_NAME = "record.json"
+CONFIG_NAME = "config.yaml"
+OUTPUT_TENSORS_NAME = "outputs/outputs.safetensors"
+STATES_NAME = "inputs/generator_states.safetensors"
+
+T = TypeVar("T")
+
+
+class Part(BaseModel):
+    """The base of every part: frozen, nothing unknown let in, NaN and infinity kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Unavailable(Part):
+    """Something that could not be read, with the reason."""
+
+    unavailable: str
+
+
+Known = Annotated[Unavailable | T, Field(union_mode="left_to_right")]
+"""A value, or the reason why it could not be read."""
+
+
+class Program(Part):
+    """The program that wrote the record."""
+
+    name: str = "repro_track"
+    version: str
+
+
+class Command(Part):
+    """How the run was started, enough to start it again.
+
+    `kind` is `config` (`repro-track run`: the resolved config is the whole command), `script`, `module`, `hydra`
+    (an app of somebody's own), `notebook` or `interactive`. `ordinal` counts the `track()` blocks of the process.
+    """
+
+    kind: Literal["config", "script", "module", "hydra", "notebook", "interactive"]
+    argv: tuple[str, ...]
+    script: Known[str]
+    cwd: str
+    ordinal: int
+
+
+class Config(Part):
+    """The resolved config (interpolations frozen, secrets withheld) and the overrides that led to it."""
+
+    resolved: dict[str, Any]
+    overrides: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+
+
+class Generator(Part):
+    """One torch generator that a pipeline was given. States are digests; the bytes are in `STATES_NAME`."""
+
+    name: str
+    device: str
+    initial_seed: int
+    state_before: str
+    state_after: str
+    made_by: Literal["repro_track", "caller"]
+
+
+class GlobalGenerator(Part):
+    """One global generator before and after the run. `moved`: something drew from it."""
+
+    name: str
+    state_before: str
+    state_after: Known[str]
+    moved: bool
+
+
+class Seeds(Part):
+    """Every source of randomness. `closed`: every random draw of the run came from a recorded generator."""
+
+    root: int
+    origin: Literal["given", "entropy"]
+    images: tuple[int, ...] = ()
+    generators: tuple[Generator, ...] = ()
+    global_generators: tuple[GlobalGenerator, ...] = ()
+    closed: bool = True
+
+
+class Numerics(Part):
+    """The numeric settings as read back in force. `changed`: those that the run itself changed, with their last value."""
+
+    policy: str
+    requested: dict[str, Any]
+    state: dict[str, Any]
+    changed: dict[str, Any] = {}
+
+
+class Interpreter(Part):
+    version: str
+    implementation: str
+    executable: str
+
+
+class Machine(Part):
+    system: str
+    release: str
+    architecture: str
+    libc: Known[str]
+    cpu_model: Known[str]
+    cpu_isa: Known[tuple[str, ...]]
+    cpu_count: int
+    host: str
+    user: str
+
+
+class Gpu(Part):
+    name: str
+    compute_capability: str
+    multiprocessors: int
+    memory_bytes: int
+
+
+class TorchBuild(Part):
+    """The identity of the torch build and what it sees."""
+
+    version: str
+    git_version: Known[str]
+    cuda: Known[str]
+    cudnn: Known[int]
+    config: str
+    parallel_info: str
+    gpus: tuple[Gpu, ...]
+
+
+class Package(Part):
+    """An installed distribution; `origin` is `registry`, or the URL or folder that it came from."""
+
+    name: str
+    version: str
+    origin: str = "registry"
+
+
+class Environment(Part):
+    interpreter: Interpreter
+    machine: Machine
+    gpu_driver: Known[str]
+    torch: Known[TorchBuild]
+    packages: tuple[Package, ...]
+    variables: dict[str, str | None]
+    container: tuple[str, ...]
+
+
+class Submodule(Part):
+    path: str
+    commit: str
+
+
+class Source(Part):
+    """The code: a commit and what differed from it; outside a repository the entry script alone.
+
+    `changes` maps `staged`, `unstaged` and `untracked` to the sha256 of the artifact under `source/` (absent: no such
+    change; unavailable: too large, or it holds what looks like a secret). `left_out` names untracked files not kept.
+    """
+
+    repository: Known[str]
+    commit: Known[str]
+    branch: Known[str]
+    remote: Known[str]
+    dirty: bool
+    changes: dict[str, Known[str]]
+    left_out: dict[str, str]
+    submodules: tuple[Submodule, ...]
+    script_sha256: Known[str]
+
+
+class WeightFile(Part):
+    """One file of weights; `origin` says whether the digest is the Hub cache's own or was computed here."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    origin: Literal["hub", "computed"]
+
+
+class Component(Part):
+    """One component of a pipeline: its class, its config, its weights on disk and in memory (xxh3_128)."""
+
+    name: str
+    class_name: str
+    config: dict[str, Any]
+    location: str | None = None
+    dtype: str | None = None
+    device: str | None = None
+    commit: str | None = None
+    weights: tuple[WeightFile, ...] = ()
+    memory_xxh3: str | None = None
+
+
+class TraceStep(Part):
+    """One call of a scheduler's step: `latents` is the digest of what it returned.
+
+    `modules` are xxh3_128 digests in the order of `Trace.modules`, of every output since the step before; null: not called.
+    """
+
+    index: int
+    scheduler: str
+    timestep: float
+    latents: str
+    mean: float
+    std: float
+    abs_max: float
+    modules: tuple[str | None, ...] = ()
+
+
+class Trace(Part):
+    """What happened step by step. `noise` is the digest of the first step's sample: the initial latents."""
+
+    level: Literal["off", "steps", "modules"]
+    noise: Known[str]
+    modules: tuple[str, ...] = ()
+    steps: tuple[TraceStep, ...] = ()
+    after_last: tuple[str | None, ...] = ()
+
+
+class PipelineCall(Part):
+    """One call of a pipeline: every argument of its own signature, its components, its trace."""
+
+    index: int
+    class_name: str
+    name_or_path: str | None
+    commit: Known[str]
+    arguments: dict[str, Any]
+    components: tuple[Component, ...]
+    trace: Trace
+
+
+class Output(Part):
+    """One output with its three digests kept apart: tensor (dtype, shape, bytes), decoded 8-bit pixels, file."""
+
+    name: str
+    kind: Literal["image", "tensor", "file"]
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+    abs_sum: float | None = None
+    nonfinite: int = 0
+    pixels_sha256: str | None = None
+    file: str | None = None
+    file_sha256: str | None = None
+
+
+class Cost(Part):
+    """Seconds of each phase, and the peak resident memory of the process."""
+
+    phases_s: dict[str, float]
+    peak_memory_bytes: int
+    peak_gpu_memory_bytes: int | None = None
+
+
+class Replayable(Part):
+    """Whether the run can be replayed, and if not, why."""
+
+    yes: bool
+    reasons: tuple[str, ...] = ()
+
+
+class RunRecord(Part):
+    """One run, self-contained. `record_id` is the record's own; MLflow's run id is only its address."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    record_id: str
+    status: Literal["running", "finished", "failed", "interrupted", "killed"]
+    error: str | None = None
+    name: str
+    created_at: str
+    program: Program
+    command: Command
+    config: Config
+    seeds: Seeds
+    numerics: Numerics
+    environment: Environment
+    source: Source
+    calls: tuple[PipelineCall, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    cost: Cost
+    replayable: Replayable
+    replay_of: str | None = None
+
+
+def make_record_id() -> str:
+    """Make a new record id: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From schema version N, a function to N + 1. A version that was once released is read for ever."""
+
+
+def parse_record(text: str | bytes, *, origin: str) -> RunRecord:
+    """Read a record from JSON text, of this or any earlier schema version.
+
+    Args:
+        text: the content of a record.json.
+        origin: where it came from, for the message.
+
+    Raises:
+        RecordError: it is not a record, it is damaged, or a newer version of the program wrote it.
+    """
+    try:
+        data = json.loads(text)
+        version = data["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"{origin} is not a record of repro_track",
+            expected="a JSON document with a schema_version",
+            advice="give the record.json of a run, or its run id",
+        ) from error
+    if not isinstance(version, int) or version > SCHEMA_VERSION or version < 1:
+        raise RecordError(
+            f"{origin} has record schema {version}",
+            expected=f"1 to {SCHEMA_VERSION}",
+            advice="it was written by a newer repro_track: upgrade this one (pip install -U repro_track)",
+        )
+    for step in range(version, SCHEMA_VERSION):
+        data = _UPGRADES[step](data)
+    try:
+        return RunRecord.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecordError(
+            f"{origin} is damaged: {place}: {first['msg']}",
+            expected=f"a record of schema {version}",
+            advice="restore the artifact, or check it with repro-track verify",
+        ) from error
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read a record.json from disk.
+
+    Raises:
+        RecordError: as `parse_record`, or the file cannot be read.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror}", expected="a record.json") from error
+    return parse_record(text, origin=str(path))
+
+
+def render_record(record: RunRecord) -> str:
+    """Render a record as JSON text: one final newline, keys in the order of the schema."""
+    return record.model_dump_json(indent=1) + "\n"

@@ -1,0 +1,203 @@
+"""A config to a tracked run: the Hydra app of `repro-track run`, and the same run from a resolved config.
+
+It never has a path of its own for replays: their child process runs `run_config` like everybody else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import secrets
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repro_track import command, pipeline, report
+from repro_track.config import RunConfig, data_folder
+from repro_track.errors import ReproTrackError, UsageError
+from repro_track.tracking import TrackedRun
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run_config(config: RunConfig) -> TrackedRun:
+    """Run what a resolved config says, and log it.
+
+    Raises:
+        UsageError: a value in the config that cannot be used; nothing is logged then.
+        PipelineError: the pipeline cannot be loaded, or failed while it ran (which is logged).
+    """
+    location = pipeline.resolve_location(config.pipeline)  # before anything is started
+    resolved = asdict(config)
+    if config.pipeline.path is not None and not config.pipeline.path.startswith(pipeline.BUILTIN):
+        resolved["pipeline"]["path"] = location  # absolute: a replay may start elsewhere
+    run = TrackedRun(
+        experiment=config.store.experiment_name,
+        seed=config.seed,
+        num_images=config.num_images,
+        seeds=config.seeds,
+        generator=config.generator,
+        policy=asdict(config.determinism),
+        trace_level=config.trace.level,
+        store=config.store.uri,
+        name=config.name,
+        stem=_name_pipeline(config),
+        resolved=resolved,
+        overrides=command.read_hydra_overrides() or [],
+        starts_late=True,
+        is_config=True,
+    )
+    with run:
+        with run.timed("load"):
+            pipe = pipeline.build_pipeline(
+                config.pipeline, scheduler=config.scheduler, dtype=config.dtype, device=config.device
+            )
+        arguments = _choose_arguments(pipe, config)
+        pipeline.bind_arguments(pipe, arguments)
+        run(pipe, **arguments)
+    return run
+
+
+def _name_pipeline(config: RunConfig) -> str:
+    where = config.pipeline.repo_id or config.pipeline.path or ""
+    return where.removeprefix(pipeline.BUILTIN).rstrip("/").rpartition("/")[2]
+
+
+def _choose_arguments(pipe: Any, config: RunConfig) -> dict[str, Any]:
+    """Give the arguments under `call`, and the number of images where the call does not say it."""
+    arguments = dict(config.call)
+    number = len(config.seeds) if config.seeds else config.num_images
+    if number == 1:
+        return arguments
+    name = pipeline.choose_batch_argument(pipe)
+    if name is None:
+        raise UsageError(
+            f"{number} images are asked for, and {type(pipe).__name__} makes one a call",
+            expected="num_images=1, or a pipeline with batch_size or num_images_per_prompt",
+            advice="use a sweep: repro-track run -m seed=0,1,2",
+        )
+    arguments.setdefault(name, number)
+    return arguments
+
+
+# --- the Hydra app ------------------------------------------------------------------------------------------------
+
+
+def run_hydra(words: Sequence[str]) -> None:
+    """Be the Hydra app: compose the config from overrides and flags, run it, print each run id on stdout.
+
+    Raises:
+        UsageError: an override, key or group that is not there.
+    """
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    ConfigStore.instance().store(name="schema", node=RunConfig)
+    OmegaConf.register_new_resolver("repro_track.sweep_folder", _make_sweep_folder, replace=True, use_cache=True)
+
+    failures: list[ReproTrackError] = []
+
+    @hydra.main(version_base="1.3", config_path="pkg://repro_track.conf", config_name="config")
+    def app(composed: DictConfig) -> str | None:
+        try:
+            return _run_composed(composed)
+        except ReproTrackError as error:
+            if HydraConfig.get().mode != RunMode.RUN:
+                raise  # perhaps in a worker of the launcher: Hydra has to carry it
+            failures.append(error)  # past Hydra, which would add a line of its own
+            return None
+
+    # Hydra would print its own traceback and exit with 1; this makes it raise to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["repro-track run", *words]
+    try:
+        app()
+        for failure in failures:
+            raise failure
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explain_config_error(error) from error
+
+
+def _run_composed(composed: DictConfig) -> str:
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.to_object(composed)
+    run = run_config(config)
+    _print_result(run)
+    return run.run_id
+
+
+def _make_sweep_folder() -> str:
+    """A folder of its own for each sweep: Hydra's default has one-second resolution, and two sweeps would share it."""
+    return str(data_folder() / "sweeps" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}")
+
+
+def _explain_config_error(error: Exception) -> UsageError:
+    """Turn Hydra's and OmegaConf's errors into found, expected, do; with the nearest key for a typo."""
+    chain: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        chain += [line.strip() for line in str(cause).splitlines() if line.strip()]
+        cause = cause.__cause__
+    found = chain[0] if chain else type(error).__name__
+    named = re.search(r"Could not override '([^']+)'|Key '([^']+)' not in|Missing mandatory value: (\S+)", " ".join(chain))
+    key = next(filter(None, named.groups()), "") if named else ""
+    missing = bool(named and named[3])
+    near = difflib.get_close_matches(key, _list_keys(asdict(RunConfig())), n=1) if key and not missing else []
+    if missing:
+        return UsageError(f"{key} has no value", expected=f"{key}=VALUE on the command line")
+    advice = f"did you mean {near[0]}?" if near else "repro-track run --help lists the groups and keys"
+    expected = " ".join(chain[1:3]) if len(chain) > 1 else "a key or group of the config"
+    return UsageError(found, expected=expected, advice=advice)
+
+
+def _list_keys(tree: dict[str, Any], place: str = "") -> list[str]:
+    keys = []
+    for key, value in tree.items():
+        inner = f"{place}.{key}" if place else key
+        keys += [inner, *(_list_keys(value, inner) if isinstance(value, dict) else [])]
+    return keys
+
+
+def _print_result(run: TrackedRun) -> None:
+    """The run id on stdout, for programs; everything for people on stderr."""
+    if run.stored is None or run.record is None:
+        return
+    console = report.open_console()
+    report.print_record(run.record, console=console, link=run.stored.link)
+    folder = run.stored.artifact_folder
+    for output in run.record.outputs:
+        if folder is not None and output.file:
+            console.print(f"  {folder / output.file}")
+    console.print(f"replay it: repro-track replay {run.run_id}")
+    print(run.run_id, flush=True)
+
+
+# --- the child of a replay ----------------------------------------------------------------------------------------
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a resolved config from a file: `python -m repro_track.run CONFIG.yaml`."""
+    from omegaconf import OmegaConf
+
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.load(Path(words[0])))
+        run_config(OmegaConf.to_object(merged))
+    except ReproTrackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

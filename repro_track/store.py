@@ -1,0 +1,344 @@
+"""MLflow: log a run, load a record, find runs. The only file that imports mlflow, and only inside its functions.
+
+It uses `MlflowClient` with explicit run ids, because the fluent API starts runs on its own, and sends a run in a
+handful of batched calls. It never runs anything that it reads from a store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from repro_track.config import data_folder
+from repro_track.errors import ReproTrackError, StoreError, UsageError
+from repro_track.fingerprint import digest_bytes, digest_many
+from repro_track.record import RECORD_NAME, RunRecord, Unavailable, parse_record
+from repro_track.redaction import redact_url
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+TAG = "repro_track."
+_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "killed": "KILLED", "running": "RUNNING"}
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """Where a run is in MLflow. `link` opens it in MLflow's UI (for an embedded store: while `repro-track ui` runs)."""
+
+    run_id: str
+    experiment_id: str
+    artifact_uri: str
+    link: str
+
+    @property
+    def artifact_folder(self) -> Path | None:
+        """The artifacts' folder, if it is on this machine."""
+        return Path(self.artifact_uri.removeprefix("file://")) if self.artifact_uri.startswith("file://") else None
+
+
+class Store:
+    """An opened MLflow store.
+
+    Raises:
+        StoreError: it cannot be reached, or its database cannot be opened.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._client = _open_client(uri)
+
+    # --- log
+
+    def start_run(
+        self, *, experiment: str, name: str, user: str, source: str, experiment_id: str | None = None
+    ) -> StoredRun:
+        """Create a run that is shown as running until `log_run` ends it.
+
+        Args:
+            experiment: the experiment's name; it is made if it is not there.
+            experiment_id: an experiment that is there, instead of a name.
+        """
+        tags = {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL"}
+        with _reported(self.uri):
+            run = self._client.create_run(experiment_id or self._ensure_experiment(experiment), run_name=name, tags=tags)
+        return self._to_stored(run)
+
+    def log_run(
+        self, run: StoredRun, *, record: RunRecord, folder: Path, description: str, tags: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> None:
+        """Log a record and its folder of artifacts, and end the run: four calls, whatever the run's size."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now_ms = int(time.time() * 1000)
+        all_tags = {**make_tags(record), "mlflow.note.content": description, **tags}
+        all_metrics = [(name, value, 0) for name, value in {**make_metrics(record), **metrics}.items()]
+        with _reported(self.uri):
+            self._client.log_batch(
+                run.run_id,
+                metrics=[Metric(name, value, now_ms, step) for name, value, step in [*all_metrics, *make_step_metrics(record)]],
+                params=[Param(name, value) for name, value in make_params(record).items()],
+                tags=[RunTag(name, value) for name, value in all_tags.items()],
+            )
+            self._client.log_artifacts(run.run_id, str(folder))
+            self._client.set_terminated(run.run_id, status=_STATUS[record.status])
+
+    def _ensure_experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return self._client.create_experiment(name, artifact_location=self._choose_artifact_location(name))
+            except MlflowException:
+                found = self._client.get_experiment_by_name(name)  # another process was faster
+                if found is None:
+                    raise
+        if found.lifecycle_stage != "active":
+            raise StoreError(
+                f"the MLflow experiment {name!r} is deleted",
+                expected="an active experiment",
+                advice=f"restore it (mlflow experiments restore -x {found.experiment_id}) or choose store.experiment_name=NAME",
+            )
+        return found.experiment_id
+
+    def _choose_artifact_location(self, experiment: str) -> str | None:
+        """On a local store the default would be `./mlruns` of whoever comes first: name a folder. A server knows its own."""
+        if self.uri.startswith(("http://", "https://")):
+            return None
+        base = Path(self.uri.removeprefix("sqlite:///")).parent if self.uri.startswith("sqlite:///") else data_folder()
+        return (base / "artifacts" / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', experiment)}-{digest_bytes(experiment.encode())[:8]}").as_uri()
+
+    # --- find
+
+    def find_run(self, text: str) -> StoredRun:
+        """Find a run of ours by id, by a unique prefix of 6 or more, by a link of MLflow's UI, or `latest`.
+
+        Raises:
+            UsageError: there is none, or several.
+            StoreError: it was not logged by repro_track, or the store cannot be reached.
+        """
+        if text == "latest":
+            filter_string = f"tags.`{TAG}record_id` != '' AND tags.`{TAG}replay_of` IS NULL AND attributes.status = 'FINISHED'"
+            runs = self._search(filter_string, most=1)
+            if not runs:
+                raise UsageError("there is no run yet", expected="a logged run", advice="repro-track run")
+            return self._to_stored(runs[0])
+        linked = re.search(r"/runs/([0-9a-f]{32})", text)
+        prefix = linked[1] if linked else text.lower()
+        if not re.fullmatch(r"[0-9a-f]{6,32}", prefix):
+            raise UsageError(
+                f"{text!r} names no run",
+                expected="an MLflow run id or a unique prefix of 6 or more, a link of MLflow's UI, a picture, a record.json, or latest",
+                advice="repro-track ui shows the runs",
+            )
+        runs = self._search(f"attributes.run_id LIKE '{prefix}%'", most=3)
+        if not runs:
+            raise UsageError(
+                f"no run begins with {prefix!r} in {redact_url(self.uri)}",
+                expected="a run that was logged there",
+                advice="check the id, or name the store it is in: MLFLOW_TRACKING_URI=…",
+            )
+        if len(runs) > 1:
+            raise UsageError(
+                f"{prefix!r} begins several run ids: " + ", ".join(run.info.run_id for run in runs),
+                expected="a unique prefix",
+                advice="give more of the id",
+            )
+        if f"{TAG}record_id" not in runs[0].data.tags:
+            raise StoreError(
+                f"run {runs[0].info.run_id} was not logged by repro_track",
+                expected="a run with a record",
+                advice="only runs of repro-track run, rt.track() and replay can be replayed and shown",
+            )
+        return self._to_stored(runs[0])
+
+    def find_by_tag(self, name: str, value: str | None = None) -> list[StoredRun]:
+        """Find our runs by a tag without its `repro_track.` (and its value), the newest first; replays last."""
+        condition = f"tags.`{TAG}{name}` " + (f"= '{value}'" if value is not None else "!= ''")
+        runs = self._search(condition, most=100)
+        runs.sort(key=lambda run: f"{TAG}replay_of" in run.data.tags)
+        return [self._to_stored(run) for run in runs]
+
+    def _search(self, filter_string: str, *, most: int) -> list[Run]:
+        with _reported(self.uri):
+            experiments = [experiment.experiment_id for experiment in self._client.search_experiments()]
+            return list(
+                self._client.search_runs(
+                    experiments, filter_string, max_results=most, order_by=["attributes.start_time DESC"]
+                )
+            )
+
+    # --- load
+
+    def load_record(self, run: StoredRun) -> RunRecord:
+        """Load the record of a run.
+
+        Raises:
+            StoreError: the artifact is not there.
+            RecordError: it cannot be read.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = self.load_artifact(run, RECORD_NAME, Path(folder))
+            return parse_record(path.read_bytes(), origin=f"the record of run {run.run_id}")
+
+    def load_artifact(self, run: StoredRun, path: str, folder: Path) -> Path:
+        """Load one artifact, or a folder of them, into `folder`; gives its path there.
+
+        Raises:
+            StoreError: it is not there, or the store cannot be reached.
+        """
+        local = run.artifact_folder
+        if local is not None and (local / path).is_file():
+            return local / path
+        with _reported(self.uri, what=f"{path} of run {run.run_id}"):
+            return Path(self._client.download_artifacts(run.run_id, path, str(folder)))
+
+    def _to_stored(self, run: Run) -> StoredRun:
+        base = self.uri if self.uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+        info = run.info
+        link = f"{_without_credentials(base)}/#/experiments/{quote(info.experiment_id)}/runs/{info.run_id}?workflowType=machine_learning"
+        return StoredRun(info.run_id, info.experiment_id, info.artifact_uri, link)
+
+
+def _without_credentials(url: str) -> str:
+    return redact_url(url).rstrip("/")
+
+
+def _open_client(uri: str) -> MlflowClient:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # MLflow's own default is seven tries over four minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    from mlflow import MlflowClient
+
+    with _reported(uri):
+        if uri.startswith("sqlite:///"):
+            # four processes on a fresh file: three fail in the migrations (FIELD.md, section 4)
+            from filelock import FileLock
+
+            database = Path(uri.removeprefix("sqlite:///"))
+            database.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{database}.lock"):
+                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+                client.search_experiments(max_results=1)
+        else:
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            client.search_experiments(max_results=1)
+    return client
+
+
+@contextlib.contextmanager
+def _reported(uri: str, *, what: str | None = None) -> Iterator[None]:
+    """Turn every failure of MLflow, its database driver or the network into one message."""
+    try:
+        yield
+    except ReproTrackError:
+        raise
+    except Exception as error:  # MLflow lets through what SQLAlchemy, requests, psycopg and the disk raise
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if what is not None:
+            raise StoreError(
+                f"{what} cannot be loaded from {redact_url(uri)}: {first}",
+                expected="the artifacts as they were logged",
+                advice="check that the run was not deleted and that its artifact location can be reached from here",
+            ) from error
+        raise StoreError(
+            f"the MLflow store {redact_url(uri)} cannot be used: {first}",
+            expected="a database that can be written, or a running MLflow server",
+            advice="check MLFLOW_TRACKING_URI (or store.uri), and that the server is up",
+        ) from error
+
+
+# --- what a record looks like in MLflow: pure functions -----------------------------------------------------------
+
+
+def make_tags(record: RunRecord) -> dict[str, str]:
+    """Make the searchable tags of a record. A digest that people look up is in a tag's *key*, which has an index."""
+    pictures = [output for output in record.outputs if output.pixels_sha256]
+    noises = [call.trace.noise for call in record.calls if isinstance(call.trace.noise, str)]
+    tags = {
+        f"{TAG}record_id": record.record_id,
+        f"{TAG}schema": str(record.schema_version),
+        f"{TAG}status": record.status,
+        f"{TAG}seed_closed": _word(record.seeds.closed),
+        f"{TAG}replayable": _word(record.replayable.yes),
+        f"{TAG}output_sha256": _one_digest([output.sha256 for output in record.outputs]),
+        f"{TAG}pixels_sha256": _one_digest([output.pixels_sha256 or "" for output in pictures]),
+        f"{TAG}noise_sha256": _one_digest(noises),
+        **{f"{TAG}pixels.{output.pixels_sha256}": output.name for output in pictures},
+    }
+    if record.replay_of:
+        tags[f"{TAG}replay_of"] = record.replay_of
+    source = record.source
+    git = {"commit": source.commit, "branch": source.branch, "repoURL": source.remote, "dirty": _word(source.dirty)}
+    if not isinstance(source.repository, Unavailable):
+        tags |= {f"mlflow.source.git.{key}": value for key, value in git.items() if isinstance(value, str)}
+    return {name: value for name, value in tags.items() if value}
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _one_digest(digests: list[str]) -> str:
+    """The digest itself if there is one, one over all in their order if there are several."""
+    return digests[0] if len(digests) == 1 else digest_many(digests) if digests else ""
+
+
+def make_params(record: RunRecord) -> dict[str, str]:
+    """Make the params: the flattened resolved config; for a script without one, what its first call was given."""
+    tree: dict[str, Any] = dict(record.config.resolved)
+    tree["seed"] = record.seeds.root
+    if record.calls:
+        first = record.calls[0]
+        tree.setdefault("pipeline", {"class_name": first.class_name})
+        tree.setdefault("call", first.arguments)
+    return {_clean_key(key): str(value)[:6000] for key, value in _flatten(tree)}
+
+
+def _flatten(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flatten(item, f"{place}.{key}" if place else str(key))
+    elif value is not None:
+        yield place, value
+
+
+def _clean_key(key: str) -> str:
+    """MLflow's keys: up to 250 characters, letters, digits and `_ - . / : space`, no empty part."""
+    return re.sub(r"/{2,}", "/", re.sub(r"[^\w\-./: ]", "_", key))[:250]
+
+
+def make_metrics(record: RunRecord) -> dict[str, float]:
+    """Make the metrics of the whole run: seconds of each phase, peak memory, the guide's statistic of the output."""
+    metrics = {f"duration.{name}_s": value for name, value in record.cost.phases_s.items()}
+    metrics["peak_memory_bytes"] = float(record.cost.peak_memory_bytes)
+    if record.cost.peak_gpu_memory_bytes is not None:
+        metrics["peak_gpu_memory_bytes"] = float(record.cost.peak_gpu_memory_bytes)
+    sums = [output.abs_sum for output in record.outputs if output.kind == "image" and output.abs_sum is not None]
+    if sums:
+        metrics["output.abs_sum"] = sum(sums)
+    return metrics
+
+
+def make_step_metrics(record: RunRecord) -> list[tuple[str, float, int]]:
+    """Make the latents' statistics by step: (name, value, step)."""
+    metrics = []
+    for call in record.calls:
+        prefix = "latents" if call.index == 0 else f"call{call.index}.latents"
+        for step in call.trace.steps:
+            metrics += [(f"{prefix}.{name}", getattr(step, name), step.index) for name in ("mean", "std", "abs_max")]
+    return metrics

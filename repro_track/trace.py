@@ -1,0 +1,188 @@
+"""Per-step and per-module digests of a pipeline while it runs: hooks on, hooks off.
+
+It watches every scheduler's step and the model's blocks, for every pipeline, whether or not it has
+`callback_on_step_end`. It never draws a random number, never changes a value or a signature, and leaves no hook behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import xxhash
+
+from repro_track.fingerprint import digest_tensor, digest_tensors_quickly, to_host
+from repro_track.record import Trace, TraceStep, Unavailable
+
+_STEP_METHODS = ("step", "step_pred", "step_correct")
+
+
+class TraceCollector:
+    """Collects what the hooks see, in the order in which it happens; `finish` gives the record's part."""
+
+    def __init__(self, level: str) -> None:
+        self._level = level
+        self._noise: str | None = None
+        self._steps: list[dict[str, Any]] = []
+        self._order: dict[str, int] = {}
+        self._pending: dict[str, xxhash.xxh3_128] = {}
+
+    @property
+    def wants_noise(self) -> bool:
+        """Whether no step has been seen yet: the next sample is the initial noise."""
+        return self._noise is None
+
+    def on_module(self, name: str, output: Any) -> None:
+        """Take a module's output; several calls between two steps go into one digest, in their order."""
+        self._order.setdefault(name, len(self._order))
+        hasher = self._pending.setdefault(name, xxhash.xxh3_128())
+        hasher.update(digest_tensors_quickly(_list_tensors(output)).encode())
+
+    def on_step(self, scheduler: str, timestep: Any, sample: Any, result: Any) -> None:
+        """Take one scheduler step: the sample that went in and the one that came out."""
+        if self._noise is None and _is_tensor(sample):
+            self._noise = digest_tensor(sample)
+        tensors = _list_tensors(result)
+        if not tensors:
+            return
+        latents = tensors[0]  # prev_sample is the first field of every scheduler's output
+        self._steps.append(
+            {
+                "scheduler": scheduler,
+                "timestep": _to_number(timestep),
+                "latents": digest_tensor(latents),
+                **_measure(latents),
+                "modules": self._take_pending(),
+            }
+        )
+
+    def _take_pending(self) -> dict[str, str]:
+        taken = {name: hasher.hexdigest() for name, hasher in self._pending.items()}
+        self._pending.clear()
+        return taken
+
+    def finish(self) -> Trace:
+        """Give what was seen. Modules are columns, in the order of their first call."""
+        after_last = self._take_pending()
+        names = tuple(self._order)
+
+        def to_row(digests: Mapping[str, str]) -> tuple[str | None, ...]:
+            return tuple(digests.get(name) for name in names) if digests else ()
+
+        steps = tuple(
+            TraceStep(index=index, **{**step, "modules": to_row(step["modules"])})
+            for index, step in enumerate(self._steps)
+        )
+        if self._level == "off":
+            noise: str | Unavailable = Unavailable(unavailable="trace=off")
+        else:
+            noise = self._noise or Unavailable(unavailable="the pipeline called no scheduler step")
+        return Trace(level=self._level, noise=noise, modules=names, steps=steps, after_last=to_row(after_last))
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "detach") and hasattr(value, "is_quantized")
+
+
+def _list_tensors(value: Any) -> list[Any]:
+    """List the tensors in an output: a tensor, or nested tuples, lists and dicts (diffusers' outputs are dicts)."""
+    if _is_tensor(value):
+        return [value]
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif hasattr(value, "__dataclass_fields__"):
+        value = [getattr(value, name) for name in value.__dataclass_fields__]
+    elif not isinstance(value, (tuple, list)):
+        return []
+    return [tensor for item in value for tensor in _list_tensors(item)]
+
+
+def _to_number(timestep: Any) -> float:
+    values = to_host(timestep).to_numpy().reshape(-1) if _is_tensor(timestep) else [timestep]
+    return float("nan") if values[0] is None else float(values[0])
+
+
+def _measure(latents: Any) -> dict[str, float]:
+    values = to_host(latents).to_numpy().astype("float64")
+    if values.size == 0:
+        return {"mean": 0.0, "std": 0.0, "abs_max": 0.0}
+    return {"mean": float(values.mean()), "std": float(values.std()), "abs_max": float(abs(values).max())}
+
+
+@contextlib.contextmanager
+def recording(components: Mapping[str, Any], *, level: str) -> Iterator[TraceCollector]:
+    """Watch the components of a pipeline while it runs.
+
+    Args:
+        components: by name, as `pipeline.components`.
+        level: `off`, `steps` (scheduler steps and top-level blocks), `modules` (every module).
+    """
+    collector = TraceCollector(level)
+    with contextlib.ExitStack() as hooks:
+        if level != "off":
+            for name, component in components.items():
+                if any(hasattr(component, method) for method in _STEP_METHODS):
+                    hooks.enter_context(_watched_scheduler(component, name=name, collector=collector))
+                elif hasattr(component, "register_forward_hook"):
+                    for path, module in _list_blocks(component, every=level == "modules"):
+                        handle = module.register_forward_hook(_make_hook(f"{name}.{path}" if path else name, collector))
+                        hooks.callback(handle.remove)
+        yield collector
+
+
+def _make_hook(name: str, collector: TraceCollector):
+    return lambda module, inputs, output: collector.on_module(name, output)
+
+
+def _list_blocks(model: Any, *, every: bool) -> list[tuple[str, Any]]:
+    """List the model's top-level blocks (the items of a ModuleList each), or every module below it, by qualified name."""
+    if every:
+        return [(path, module) for path, module in model.named_modules() if path] or [("", model)]
+    blocks: list[tuple[str, Any]] = []
+    for name, child in model.named_children():
+        if type(child).__name__ == "ModuleList":
+            blocks.extend((f"{name}.{index}", item) for index, item in child.named_children())
+        else:
+            blocks.append((name, child))
+    return blocks or [("", model)]
+
+
+@contextlib.contextmanager
+def _watched_scheduler(scheduler: Any, *, name: str, collector: TraceCollector) -> Iterator[None]:
+    """Swap the scheduler's class for a subclass that reports its steps.
+
+    A subclass, because pipelines read the signature of `step` to decide whether to pass the generator, and because
+    some copy their scheduler: a copy keeps its class, while an attribute would still point to the original
+    (FIELD.md, section 3). Names stay, so that a saved config says what it always says.
+    """
+    original = type(scheduler)
+    watched = {
+        method: _make_watched(getattr(original, method), name=name, collector=collector)
+        for method in _STEP_METHODS
+        if hasattr(original, method)
+    }
+    names = {"__module__": original.__module__, "__qualname__": original.__qualname__, "__doc__": original.__doc__}
+    scheduler.__class__ = type(original.__name__, (original,), {**names, **watched})
+    try:
+        yield
+    finally:
+        scheduler.__class__ = original
+
+
+def _make_watched(step: Any, *, name: str, collector: TraceCollector):
+    signature = inspect.signature(step)
+
+    @functools.wraps(step)
+    def watched_step(*args, **kwargs):
+        given = signature.bind(*args, **kwargs).arguments
+        sample = given.get("sample")
+        if collector.wants_noise and _is_tensor(sample):
+            sample = sample.clone()  # some schedulers write into it
+        result = step(*args, **kwargs)
+        collector.on_step(name, given.get("timestep"), sample, result)
+        return result
+
+    return watched_step

@@ -1,0 +1,535 @@
+"""`track()`: opens a run, collects what happens in it, closes it. The only object here that changes.
+
+Everything that it captures comes from the `capture_` functions below it as one frozen value; it puts back every
+setting and generator that it touched, also when the run fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from repro_track import __version__, command, config, determinism, environment, outputs, pipeline, png, report, seeding, source, trace
+from repro_track.errors import PipelineError, ReproTrackError, UsageError
+from repro_track.fingerprint import save_tensors, to_pixels
+from repro_track.handover import Handover
+from repro_track.outbox import Address, Outbox
+from repro_track.record import (
+    CONFIG_NAME,
+    OUTPUT_TENSORS_NAME,
+    RECORD_NAME,
+    STATES_NAME,
+    Command,
+    Component,
+    Config,
+    Cost,
+    Environment,
+    GlobalGenerator,
+    Numerics,
+    Output,
+    PipelineCall,
+    Program,
+    Replayable,
+    RunRecord,
+    Seeds,
+    Source,
+    Unavailable,
+    make_record_id,
+    render_record,
+)
+from repro_track.redaction import WITHHELD, redact_text, redact_tree, redact_words
+from repro_track.store import StoredRun
+
+_ordinals = itertools.count()
+
+
+def track(
+    *,
+    experiment: str | None = None,
+    seed: int | None = None,
+    num_images: int = 1,
+    seeds: Sequence[int] | None = None,
+    generator: str = "cpu",
+    determinism: str | Mapping[str, Any] = "strict",
+    num_threads: int | None = None,
+    trace: str = "steps",
+    store: str | None = None,
+    name: str | None = None,
+    config: Any = None,
+) -> TrackedRun:
+    """Record everything that decides a run's output, and log it to MLflow.
+
+    Use it as a context manager; call what it gives with a pipeline and the pipeline's own arguments:
+
+        with rt.track(experiment="cats", seed=3) as run:
+            images = run(pipe, prompt="a cat").images
+        print(run.run_id)
+
+    Args:
+        experiment: the name of the MLflow experiment; null: `repro_track`.
+        seed: the root seed, 0 to 2**32 - 1; null draws one from the system's entropy and records it.
+        num_images: how many images are meant where the call itself does not say; image i has seed `seed + i`.
+        seeds: an explicit seed for each image, instead of `seed + i`.
+        generator: where the generators are that are made for you: `cpu` (the same noise on every device), or `device`.
+        determinism: `strict`, `portable`, `fast`, or a mapping as in `conf/determinism`.
+        num_threads: torch's threads; null keeps what torch chose, and records it.
+        trace: `off`, `steps` (every scheduler step and top-level block), `modules` (every module).
+        store: an MLflow tracking URI; `MLFLOW_TRACKING_URI` goes first; null: the embedded store.
+        name: the run's name in MLflow; null: what it is.
+        config: your own config (a dict or Hydra's DictConfig): recorded, resolved, with secrets withheld.
+
+    Raises:
+        UsageError: a seed beyond 32 bits, an unknown preset or trace level.
+        DeterminismError: a numeric setting that was asked for is not in force.
+        StoreError: the store cannot be used.
+    """
+    policy = _read_policy(determinism, num_threads=num_threads)
+    resolved, overrides = _resolve_config(config)
+    return TrackedRun(
+        experiment=experiment or "repro_track",
+        seed=seed,
+        num_images=num_images,
+        seeds=seeds,
+        generator=generator,
+        policy=policy,
+        trace_level=trace,
+        store=store,
+        name=name,
+        resolved=resolved,
+        overrides=overrides,
+    )
+
+
+def _read_policy(chosen: str | Mapping[str, Any], *, num_threads: int | None) -> dict[str, Any]:
+    preset = dict(config.read_preset("determinism", chosen) if isinstance(chosen, str) else chosen)
+    if num_threads is not None:
+        preset["num_threads"] = num_threads
+    return {"name": "custom", "num_threads": None, "flags": {}, "environment": {}} | preset
+
+
+def _resolve_config(given: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Freeze a config: interpolations and resolvers get their values now. Overrides: those of the Hydra app, if any."""
+    if given is None:
+        resolved: Any = {}
+    elif isinstance(given, Mapping) and not hasattr(given, "_get_node"):
+        resolved = given
+    else:
+        from omegaconf import OmegaConf
+
+        resolved = OmegaConf.to_container(OmegaConf.create(given), resolve=True, throw_on_missing=True, enum_to_str=True)
+    return resolved, tuple(command.read_hydra_overrides() or ())
+
+
+class TrackedRun:
+    """A run while it is tracked: call it with a pipeline. After the block, `run_id` is MLflow's."""
+
+    def __init__(
+        self,
+        *,
+        experiment: str,
+        seed: int | None,
+        num_images: int,
+        seeds: Sequence[int] | None,
+        generator: str,
+        policy: Mapping[str, Any],
+        trace_level: str,
+        store: str | None,
+        name: str | None,
+        stem: str | None = None,
+        resolved: Mapping[str, Any],
+        overrides: Sequence[str],
+        starts_late: bool = False,
+        is_config: bool = False,
+    ) -> None:
+        if trace_level not in config.TRACE_LEVELS:
+            raise UsageError(f"trace is {trace_level!r}", expected="one of " + ", ".join(config.TRACE_LEVELS))
+        if generator not in ("cpu", "device"):
+            raise UsageError(f"generator is {generator!r}", expected="cpu (the same noise on every device) or device")
+        self._ordinal = next(_ordinals)
+        self._handover = Handover.find(ordinal=self._ordinal)
+        expected = self._handover.expected if self._handover else None
+        self._root, self._origin = _choose_root(seed, seeds=seeds, expected=expected)
+        self._image_seeds = seeding.make_image_seeds(self._root, num_images=num_images, seeds=seeds)
+        self._explicit_seeds = seeds is not None
+        self._generator_place, self._policy, self._trace_level = generator, policy, trace_level
+        self._name, self._stem, self._resolved, self._overrides = name, stem, resolved, overrides
+        self._starts_late, self._is_config = starts_late, is_config
+        self._experiment, self._uri = experiment, config.resolve_store_uri(store)
+        self.record_id = make_record_id()
+        self._created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._folder = _choose_folder(self._handover, ordinal=self._ordinal, record_id=self.record_id)
+        self._stack = contextlib.ExitStack()
+        self._phases: dict[str, float] = {}
+        self._calls: list[PipelineCall] = []
+        self._generators: list[Any] = []
+        self._states: dict[str, Any] = {}
+        self._outputs: list[Output] = []
+        self._tensors: dict[str, Any] = {}
+        self._pictures: list[Any] = []
+        self._unknown: list[str] = []
+        self._started = False
+        self._stored: StoredRun | None = None
+        self.record: RunRecord | None = None
+
+    # --- the block
+
+    def __enter__(self) -> TrackedRun:
+        began = time.perf_counter()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._command = command.make_config_command(ordinal=self._ordinal) if self._is_config else command.capture_command(ordinal=self._ordinal, folder=self._folder)
+        # the child of a replay logs nothing itself: the replay does, with the verdict
+        self._outbox = None if config.replay_folder() else Outbox(self._make_address())
+        pool = self._stack.enter_context(ThreadPoolExecutor(1))
+        self._source: Future[Source] = pool.submit(self._capture_source)
+        try:
+            self._stack.enter_context(determinism.applied_variables(self._policy["environment"]))
+            with self.timed("import_torch"):
+                import torch  # noqa: F401  after the variables that it reads
+            self._requested, self._numerics_before = self._stack.enter_context(
+                determinism.applied(self._policy["flags"], num_threads=self._policy["num_threads"], policy=self._policy["name"])
+            )
+            if self._handover and self._handover.restores_numerics:
+                determinism.restore_state(self._handover.expected.numerics.state)
+                self._numerics_before = determinism.capture_state()
+            self._globals = self._stack.enter_context(seeding.guarded_globals(self._root))
+            self._environment: Environment = environment.capture_environment(torch_build=environment.capture_torch_build())
+            if not self._starts_late:
+                self._start()
+        except BaseException:
+            self._stack.close()
+            if self._outbox is not None:
+                self._outbox.close()
+            raise
+        self._began = began
+        self._phases["open"] = time.perf_counter() - began - self._phases["import_torch"]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace_back: object) -> None:
+        try:
+            if error is not None and not self._started:
+                return  # nothing was begun: nothing is left behind
+            self._start()
+            status, words = _read_status(error)
+            self._phases["total"] = time.perf_counter() - self._began
+            self._close(status, words)
+        finally:
+            self._stack.close()
+            if self._outbox is not None:
+                self._outbox.close()
+
+    # --- what a run does
+
+    def __call__(self, pipe: Any, /, **arguments: Any) -> Any:
+        """Call a diffusers pipeline with its own arguments, and record the call and its outputs.
+
+        Without `generator`, one is made for each image from the run's seeds, on the CPU unless the run says otherwise.
+
+        Returns:
+            what the pipeline returns, untouched.
+
+        Raises:
+            UsageError: the pipeline has no such argument, or the number of images and seeds do not agree.
+        """
+        index = len(self._calls)
+        bound = pipeline.bind_arguments(pipe, arguments)
+        watch = self._watch_generators(pipe, bound, index=index)
+        if watch.made_by == "repro_track" and watch.generators:
+            given = watch.generators if len(watch.generators) > 1 else watch.generators[0]
+            arguments = {**arguments, "generator": given}
+        self._start()
+        if self._outbox is not None:
+            self._outbox.check()
+        with self.timed("describe"):
+            components = pipeline.describe_components(pipe)
+        with self.timed("call"), trace.recording(pipe.components, level=self._trace_level) as collector:
+            try:
+                result = pipe(**arguments)
+            except Exception as error:
+                if not self._is_config:
+                    raise
+                # a pipeline is anybody's code: on the command line whatever it raises is one message
+                raise PipelineError(
+                    f"{type(pipe).__name__} failed: {_describe_error(error)}",
+                    advice="check the arguments under call; the run is logged as failed",
+                ) from error
+            finally:
+                self._generators.extend(watch.finish())
+                self._states.update(watch.states)
+                self._calls.append(
+                    self._make_call(pipe, bound, index=index, components=components, collected=collector.finish())
+                )
+        with self.timed("outputs"):
+            prefix = f"call{index}." if index else ""
+            for raw in outputs.list_outputs(result, latent=bound.get("output_type") == "latent"):
+                self._keep_output(outputs.RawOutput(f"{prefix}{raw.name}", raw.kind, raw.value))
+        return result
+
+    def add_output(self, name: str, value: Any) -> None:
+        """Record an output that is not a pipeline's: a tensor, an array, a picture, or the path of a file.
+
+        Raises:
+            UsageError: the name is taken, or the value is none of these.
+        """
+        if any(output.name == name for output in self._outputs):
+            raise UsageError(f"there is an output {name!r} already", expected="another name")
+        self._start()
+        if isinstance(value, (str, Path)):
+            path = Path(value)
+            if not path.is_file():
+                raise UsageError(f"output {name!r} is {str(value)!r}, and there is no such file", expected="a file, a tensor, an array or a picture")
+            self._outputs.append(outputs.keep_file(name, path, folder=self._folder / "outputs"))
+            return
+        for raw in outputs.list_outputs({name: value}):
+            self._keep_output(raw)
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's run id; waits for MLflow where it has to. In the child of a replay, which logs nothing, a stand-in.
+
+        Raises:
+            StoreError: the store cannot be used.
+        """
+        if self._stored is None:
+            if self._outbox is None:
+                return f"replay-{self.record_id}"
+            self._stored = self._outbox.wait_started()
+        return self._stored.run_id
+
+    @property
+    def stored(self) -> StoredRun | None:
+        """Where the run is in MLflow, after the block; null in the child of a replay."""
+        return self._stored
+
+    # --- collecting
+
+    @contextlib.contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the seconds that the block takes to a phase of the run's cost."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._phases[phase] = self._phases.get(phase, 0.0) + time.perf_counter() - began
+
+    def _make_address(self) -> Address:
+        shown = self._command.script if isinstance(self._command.script, str) else "repro-track run"
+        user = environment.read_user()
+        return Address(self._uri, self._experiment, self._make_name(), user, shown, str(self._folder))
+
+    def _make_name(self) -> str:
+        if self._name:
+            return self._name
+        script = self._command.script
+        stem = self._stem or (Path(script).stem if isinstance(script, str) else "run")
+        return f"{stem}-seed{self._root}"
+
+    def _capture_source(self) -> Source:
+        script = self._command.script if self._command.kind in ("script", "hydra", "notebook") else None
+        path = (self._folder / script) if isinstance(script, str) else None  # an absolute path stays itself
+        written = [config.data_folder()]
+        if self._uri.startswith("sqlite:///"):
+            database = Path(self._uri.removeprefix("sqlite:///"))
+            written += [database, Path(f"{database}.lock"), database.parent / "artifacts"]
+        place = command.find_repository_place(self._command)
+        return source.capture_source(script=path, place=place, folder=self._folder / "source", exclude=written)
+
+    def _watch_generators(self, pipe: Any, bound: Mapping[str, Any], *, index: int) -> seeding.GeneratorWatch:
+        """Take the caller's generators, or make our own; put back the states of those that no seed explains."""
+        given = bound.get("generator")
+        prefix = f"call{index}"
+        if given is not None:
+            generators = list(given) if isinstance(given, (list, tuple)) else [given]
+            if self._handover:
+                self._handover.restore_generators(generators, prefix=prefix)
+            return seeding.GeneratorWatch(prefix, generators, made_by="caller")
+        if "generator" not in bound:
+            return seeding.GeneratorWatch(prefix, [], made_by="repro_track")
+        number = max(pipeline.count_images(bound), 1)
+        if self._explicit_seeds and number != len(self._image_seeds):
+            raise UsageError(
+                f"the call makes {number} images, and there are {len(self._image_seeds)} seeds",
+                expected="one seed for each image",
+            )
+        self._image_seeds = self._image_seeds if self._explicit_seeds else seeding.make_image_seeds(self._root, num_images=number)
+        device = "cpu" if self._generator_place == "cpu" else str(pipe.device)
+        return seeding.GeneratorWatch(prefix, seeding.make_generators(self._image_seeds, device=device), made_by="repro_track")
+
+    def _make_call(
+        self, pipe: Any, bound: Mapping[str, Any], *, index: int, components: tuple[Component, ...], collected: Any
+    ) -> PipelineCall:
+        plain = {name: pipeline.to_plain(value) for name, value in bound.items() if name != "generator"}
+        location = getattr(pipe, "name_or_path", None) or getattr(pipe.config, "_name_or_path", None)
+        return PipelineCall(
+            index=index,
+            class_name=type(pipe).__name__,
+            name_or_path=location,
+            commit=pipeline.find_commit(components),
+            arguments=redact_tree(plain)[0],
+            components=components,
+            trace=collected,
+        )
+
+    def _keep_output(self, raw: outputs.RawOutput) -> None:
+        if raw.kind == "unknown":
+            self._unknown.append(f"output {raw.name} is a {type(raw.value).__name__}, which cannot be compared")
+            return
+        # a replay's pictures name the run that they reproduce: then equal pictures are equal files
+        owner = self._handover.expected.record_id if self._handover else self.record_id
+        self._outputs.append(outputs.keep_output(raw, folder=self._folder / "outputs", record_id=owner))
+        self._tensors[raw.name] = raw.value
+        if raw.kind == "image" and len(self._pictures) < 16:
+            self._pictures.append(to_pixels(raw.value))
+
+    # --- closing
+
+    def _start(self) -> None:
+        """Leave a record that says `running`, and show the run in MLflow: from here on a killed run leaves its trace."""
+        if self._started:
+            return
+        self._started = True
+        self._write_record(self._assemble("running", None, numerics_after=self._numerics_before))
+        if self._outbox is not None:
+            self._outbox.start()
+
+    def _close(self, status: str, error: str | None) -> None:
+        with self.timed("close"):
+            record = self._assemble(status, error, numerics_after=determinism.capture_state())
+            save_tensors(self._folder / OUTPUT_TENSORS_NAME, self._tensors)
+            if self._states:
+                save_tensors(self._folder / STATES_NAME, self._states)
+            if self._pictures:
+                png.make_contact_sheet(self._pictures).save(self._folder / report.PREVIEW_NAME)
+            self._write_texts(record)
+        self.record = record.model_copy(update={"cost": self._measure_cost()})
+        self._write_record(self.record)
+        page = report.render_run_page(self.record, run_id=self.run_id, folder=self._folder)
+        (self._folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
+        if self._outbox is not None:
+            self._stored = self._outbox.log(description=report.render_description(self.record, run_id=self.run_id))
+
+    def _write_texts(self, record: RunRecord) -> None:
+        import yaml
+
+        texts = {
+            CONFIG_NAME: yaml.safe_dump(record.config.resolved, sort_keys=False, allow_unicode=True),
+            "overrides.yaml": yaml.safe_dump(list(record.config.overrides), allow_unicode=True),
+            "environment/packages.txt": environment.render_packages(record.environment.packages),
+        }
+        for name, text in texts.items():
+            path = self._folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+    def _write_record(self, record: RunRecord) -> None:
+        partial = self._folder / f"{RECORD_NAME}.part"
+        partial.write_text(render_record(record), encoding="utf-8")
+        partial.replace(self._folder / RECORD_NAME)
+
+    def _assemble(self, status: str, error: str | None, *, numerics_after: Mapping[str, Any]) -> RunRecord:
+        resolved, withheld = redact_tree(dict(self._resolved))
+        captured = self._source.result()
+        moved = self._globals.check()
+        before = self._numerics_before
+        return RunRecord(
+            record_id=self.record_id,
+            status=status,
+            error=error,
+            name=self._make_name(),
+            created_at=self._created_at,
+            program=Program(version=__version__),
+            command=self._command,
+            config=Config(resolved=resolved, overrides=redact_words(list(self._overrides)), withheld=withheld),
+            seeds=self._make_seeds(moved),
+            numerics=Numerics(
+                policy=self._policy["name"],
+                requested=self._requested,
+                state=before,
+                changed={name: value for name, value in numerics_after.items() if value != before.get(name)},
+            ),
+            environment=self._environment,
+            source=captured,
+            calls=tuple(self._calls),
+            outputs=tuple(self._outputs),
+            cost=self._measure_cost(),
+            replayable=_judge_replayable(
+                self._command, withheld=withheld, captured=captured, unknown=self._unknown, status=status
+            ),
+            replay_of=self._handover.expected.record_id if self._handover else None,
+        )
+
+    def _make_seeds(self, moved: tuple[GlobalGenerator, ...]) -> Seeds:
+        return Seeds(
+            root=self._root,
+            origin=self._origin,
+            images=self._image_seeds,
+            generators=tuple(self._generators),
+            global_generators=moved,
+            closed=not any(one.moved for one in moved),
+        )
+
+    def _measure_cost(self) -> Cost:
+        import torch
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        uses_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+        return Cost(
+            phases_s={name: round(value, 4) for name, value in self._phases.items()},
+            peak_memory_bytes=peak if sys.platform == "darwin" else peak * 1024,  # Linux counts in KiB
+            peak_gpu_memory_bytes=torch.cuda.max_memory_allocated() if uses_gpu else None,
+        )
+
+
+def _choose_folder(handover: Handover | None, *, ordinal: int, record_id: str) -> Path:
+    """Choose where the run's files are collected: a staging folder; in a replay's child the hand-over."""
+    if handover is not None:
+        return handover.result_folder
+    replayed = config.replay_folder()
+    return replayed / f"other-block-{ordinal}" if replayed else config.data_folder() / "staging" / record_id
+
+
+def _choose_root(seed: int | None, *, seeds: Sequence[int] | None, expected: RunRecord | None) -> tuple[int, str]:
+    """Choose the root seed: the one given; the first of an explicit list; a replay's recorded one; else entropy."""
+    if seed is not None:
+        return config.check_seed(seed), "given"
+    if seeds:
+        return config.check_seed(seeds[0], name="seeds[0]"), "given"
+    if expected is not None:
+        return expected.seeds.root, expected.seeds.origin
+    return seeding.draw_seed(), "entropy"
+
+
+def _read_status(error: BaseException | None) -> tuple[str, str | None]:
+    if error is None:
+        return "finished", None
+    return ("interrupted" if isinstance(error, KeyboardInterrupt) else "failed"), _describe_error(error)
+
+
+def _describe_error(error: BaseException) -> str:
+    words = error.found if isinstance(error, ReproTrackError) else f"{type(error).__name__}: {error}"
+    return redact_text(words.strip().splitlines()[0])
+
+
+def _judge_replayable(
+    started: Command, *, withheld: Sequence[str], captured: Source, unknown: Sequence[str], status: str
+) -> Replayable:
+    reasons = list(unknown)
+    if status != "finished":
+        reasons.append(f"the run is {status}")
+    if started.kind == "interactive":
+        reasons.append(started.script.unavailable)
+    if any(WITHHELD in word for word in started.argv):
+        reasons.append("its command line has a secret, which was withheld")
+    if started.kind == "config" and withheld:
+        reasons.append("its config has secrets, which were withheld: " + ", ".join(withheld))
+    for kind, change in captured.changes.items():
+        if isinstance(change, Unavailable):
+            reasons.append(f"the {kind} changes were not kept: {change.unavailable}")
+    return Replayable(yes=not reasons, reasons=tuple(reasons))
