@@ -192,7 +192,12 @@ def _read_compile_config() -> str:
     if inductor is None or dynamo is None:
         return "torch.compile not loaded"
     settings = {"inductor": inductor.save_config_portable(), "dynamo": dynamo.save_config_portable()}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=repr).encode()).hexdigest()
+
+    def to_text(value: Any) -> str:
+        # the order of a set of strings changes with every process
+        return repr(sorted(value, key=repr)) if isinstance(value, (set, frozenset)) else repr(value)
+
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=to_text).encode()).hexdigest()
 
 
 def capture_state() -> dict[str, Any]:

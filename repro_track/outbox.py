@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -121,8 +122,9 @@ class Outbox:
             return reply
         words = reply["error"]
         advice = words.get("advice")
-        if (self._folder / RECORD_NAME).is_file():
-            advice = f"{advice or 'see what it says'}; the run so far is kept: `repro-track replay {self._folder / RECORD_NAME}` works on it"
+        path = self._folder / RECORD_NAME
+        if path.is_file() and read_record(path).status != "running":
+            advice = f"{advice or 'see what it says'}; the run so far is kept: `repro-track replay {path}` works on it"
         raise getattr(errors, words["kind"])(words["found"], expected=words.get("expected"), advice=advice)
 
 
@@ -169,6 +171,9 @@ def main() -> None:
         _serve()
     except errors.ReproTrackError as error:
         _reply({"error": {"kind": type(error).__name__, "found": error.found, "expected": error.expected, "advice": error.advice}})
+    sys.stderr.flush()
+    # everything is committed: taking MLflow and its database engine down in order would cost the run another second
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -61,14 +61,14 @@ def redact_text(text: str) -> str:
 
 
 def redact_url(url: str) -> str:
-    """Remove user, password, query and fragment from a remote's URL. `git@host:path` has no secret and stays.
+    """Remove user, password, query and fragment from a remote's URL. What has no host part stays.
 
     >>> redact_url("https://token@host/x.git?a=b")
     'https://host/x.git'
     """
-    if "://" not in url:
-        return redact_text(url)
     parts = urlsplit(url)
+    if not parts.netloc:  # git@host:path, sqlite:///path
+        return redact_text(url)
     host = parts.netloc.rpartition("@")[2]
     return redact_text(urlunsplit((parts.scheme, host, parts.path, "", "")))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
@@ -182,7 +183,8 @@ def open_console() -> Console:
     """Open the console for everything that is not data: stderr."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    is_terminal = sys.stderr.isatty()
+    return Console(stderr=True, highlight=False, soft_wrap=True, width=None if is_terminal else 160)
 
 
 def print_record(record: RunRecord, *, console: Console, link: str | None = None) -> None:
@@ -199,9 +201,9 @@ def print_record(record: RunRecord, *, console: Console, link: str | None = None
         table.add_row(output.name, Text(f"{output.dtype}{list(output.shape)} sha256 {output.sha256}"))
     for caveat in list_caveats(record):
         table.add_row("", Text(caveat))
-    if link:
-        table.add_row("MLflow", Text(link))
     console.print(table)
+    if link:
+        console.print(Text(f"in MLflow's UI (repro-track ui): {link}"))
 
 
 def print_comparison(comparison: Comparison, *, console: Console) -> None:

@@ -102,7 +102,10 @@ def run_hydra(words: Sequence[str]) -> None:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    ConfigStore.instance().store(name="schema", node=RunConfig)
+    schema = OmegaConf.structured(RunConfig)
+    for open_place in (schema.call, schema.scheduler.config, schema.pipeline.arguments):
+        OmegaConf.set_struct(open_place, False)  # any key, without a +
+    ConfigStore.instance().store(name="schema", node=schema)
     OmegaConf.register_new_resolver("repro_track.sweep_folder", _make_sweep_folder, replace=True, use_cache=True)
 
     failures: list[ReproTrackError] = []
@@ -144,21 +147,26 @@ def _make_sweep_folder() -> str:
 
 def _explain_config_error(error: Exception) -> UsageError:
     """Turn Hydra's and OmegaConf's errors into found, expected, do; with the nearest key for a typo."""
-    chain: list[str] = []
+    lines: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
-        chain += [line.strip() for line in str(cause).splitlines() if line.strip()]
+        lines += [line.strip() for line in str(cause).split("Config search path:")[0].splitlines() if line.strip()]
         cause = cause.__cause__
-    found = chain[0] if chain else type(error).__name__
-    named = re.search(r"Could not override '([^']+)'|Key '([^']+)' not in|Missing mandatory value: (\S+)", " ".join(chain))
-    key = next(filter(None, named.groups()), "") if named else ""
-    missing = bool(named and named[3])
-    near = difflib.get_close_matches(key, _list_keys(asdict(RunConfig())), n=1) if key and not missing else []
-    if missing:
-        return UsageError(f"{key} has no value", expected=f"{key}=VALUE on the command line")
-    advice = f"did you mean {near[0]}?" if near else "repro-track run --help lists the groups and keys"
-    expected = " ".join(chain[1:3]) if len(chain) > 1 else "a key or group of the config"
-    return UsageError(found, expected=expected, advice=advice)
+    text = " ".join(lines)
+    if missing := re.search(r"Missing mandatory value: (\S+)", text):
+        return UsageError(f"{missing[1]} has no value", expected=f"{missing[1]}=VALUE on the command line")
+    if group := re.search(r"Could not find '(\S+)/(\S+)' Available options in '\S+': (.*)", text):
+        options = group[3].split()
+        return UsageError(f"{group[1]} is {group[2]!r}", expected="one of " + ", ".join(options), advice=_suggest(group[2], options))
+    if key := re.search(r"Could not override '([^']+)'", text):
+        suggestion = _suggest(key[1], _list_keys(asdict(RunConfig())))
+        return UsageError(f"the config has no key {key[1]!r}", expected="a key of the config", advice=suggestion)
+    return UsageError(lines[0] if lines else type(error).__name__, expected=" ".join(lines[1:3]) or None, advice=_suggest("", []))
+
+
+def _suggest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]}?" if near else "repro-track run --help lists the groups and keys"
 
 
 def _list_keys(tree: dict[str, Any], place: str = "") -> list[str]:

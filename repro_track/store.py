@@ -10,19 +10,20 @@ import contextlib
 import logging
 import os
 import re
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from repro_track.config import data_folder
 from repro_track.errors import ReproTrackError, StoreError, UsageError
 from repro_track.fingerprint import digest_bytes, digest_many
 from repro_track.record import RECORD_NAME, RunRecord, Unavailable, parse_record
-from repro_track.redaction import redact_url
+from repro_track.redaction import redact_text, redact_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -222,6 +223,8 @@ def _open_client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    if uri.startswith(("http://", "https://")):
+        _knock(uri)
     from mlflow import MlflowClient
 
     with _reported(uri):
@@ -240,6 +243,16 @@ def _open_client(uri: str) -> MlflowClient:
     return client
 
 
+def _knock(url: str) -> None:
+    """Open a connection and close it: whether anybody listens is known at once, MLflow's retries take long."""
+    parts = urlsplit(url)
+    with (
+        _reported(url),
+        socket.create_connection((parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)), timeout=10),
+    ):
+        pass
+
+
 @contextlib.contextmanager
 def _reported(uri: str, *, what: str | None = None) -> Iterator[None]:
     """Turn every failure of MLflow, its database driver or the network into one message."""
@@ -248,7 +261,7 @@ def _reported(uri: str, *, what: str | None = None) -> Iterator[None]:
     except ReproTrackError:
         raise
     except Exception as error:  # MLflow lets through what SQLAlchemy, requests, psycopg and the disk raise
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = _find_reason(error)
         if what is not None:
             raise StoreError(
                 f"{what} cannot be loaded from {redact_url(uri)}: {first}",
@@ -260,6 +273,13 @@ def _reported(uri: str, *, what: str | None = None) -> Iterator[None]:
             expected="a database that can be written, or a running MLflow server",
             advice="check MLFLOW_TRACKING_URI (or store.uri), and that the server is up",
         ) from error
+
+
+def _find_reason(error: Exception) -> str:
+    """Find the short reason in what a network or database library says at length."""
+    text = str(error).strip() or type(error).__name__
+    errno = re.search(r"\[Errno -?\d+\] [\w ]+", text)
+    return errno[0] if errno else redact_text(text.splitlines()[0][:200])
 
 
 # --- what a record looks like in MLflow: pure functions -----------------------------------------------------------

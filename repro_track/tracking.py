@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,6 +154,9 @@ class TrackedRun:
             raise UsageError(f"trace is {trace_level!r}", expected="one of " + ", ".join(config.TRACE_LEVELS))
         if generator not in ("cpu", "device"):
             raise UsageError(f"generator is {generator!r}", expected="cpu (the same noise on every device) or device")
+        threads = policy["num_threads"]
+        if threads is not None and threads < 1:
+            raise UsageError(f"determinism.num_threads is {threads}", expected="1 or more, or null for what torch chooses")
         self._ordinal = next(_ordinals)
         self._handover = Handover.find(ordinal=self._ordinal)
         expected = self._handover.expected if self._handover else None
@@ -204,9 +208,7 @@ class TrackedRun:
             if not self._starts_late:
                 self._start()
         except BaseException:
-            self._stack.close()
-            if self._outbox is not None:
-                self._outbox.close()
+            self._release()
             raise
         self._began = began
         self._phases["open"] = time.perf_counter() - began - self._phases["import_torch"]
@@ -221,9 +223,15 @@ class TrackedRun:
             self._phases["total"] = time.perf_counter() - self._began
             self._close(status, words)
         finally:
-            self._stack.close()
-            if self._outbox is not None:
-                self._outbox.close()
+            self._release()
+
+    def _release(self) -> None:
+        """Put every setting and generator back, and end the process that logs."""
+        self._stack.close()
+        if self._outbox is not None:
+            self._outbox.close()
+        if not self._started:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- what a run does
 
@@ -244,9 +252,9 @@ class TrackedRun:
         if watch.made_by == "repro_track" and watch.generators:
             given = watch.generators if len(watch.generators) > 1 else watch.generators[0]
             arguments = {**arguments, "generator": given}
-        self._start()
         if self._outbox is not None:
-            self._outbox.check()
+            self._outbox.check()  # a store that cannot be used is better known before an hour of computing
+        self._start()
         with self.timed("describe"):
             components = pipeline.describe_components(pipe)
         with self.timed("call"), trace.recording(pipe.components, level=self._trace_level) as collector:
@@ -302,6 +310,11 @@ class TrackedRun:
                 return f"replay-{self.record_id}"
             self._stored = self._outbox.wait_started()
         return self._stored.run_id
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether this process replays a recorded run: leave files of your own alone then."""
+        return config.replay_folder() is not None
 
     @property
     def stored(self) -> StoredRun | None:
