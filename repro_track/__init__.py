@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "find_builtin": "repro_track.pipeline",
     "track": "repro_track.tracking",
     "TrackedRun": "repro_track.tracking",
     "ReproTrackError": "repro_track.errors",
@@ -24,10 +25,11 @@ _PUBLIC = {
     "read_record": "repro_track.record",
 }
 
-__all__ = ["ReproTrackError", "RunRecord", "TrackedRun", "__version__", "read_record", "track"]
+__all__ = ["ReproTrackError", "RunRecord", "TrackedRun", "__version__", "find_builtin", "read_record", "track"]
 
 if TYPE_CHECKING:
     from repro_track.errors import ReproTrackError
+    from repro_track.pipeline import find_builtin
     from repro_track.record import RunRecord, read_record
     from repro_track.tracking import TrackedRun, track
 

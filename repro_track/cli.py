@@ -57,19 +57,45 @@ def run(words: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option("--require", type=click.Choice(VERDICT_NAMES[:3]), default="bit-exact", show_default=True, help="The verdict that counts as reproduced.")
-@click.option("--numerics", type=click.Choice(["restore", "current"]), default="restore", show_default=True, help="Numeric settings, threads and variables: as recorded, or as they are here.")
-@click.option("--tolerance", default="same_device", show_default=True, metavar="PROFILE", help="The tolerance profile of conf/tolerance for within-tolerance.")
+@click.option(
+    "--require",
+    type=click.Choice(VERDICT_NAMES[:3]),
+    default="bit-exact",
+    show_default=True,
+    help="The verdict that counts as reproduced.",
+)
+@click.option(
+    "--numerics",
+    type=click.Choice(["restore", "current"]),
+    default="restore",
+    show_default=True,
+    help="Numeric settings, threads and variables: as recorded, or as they are here.",
+)
+@click.option(
+    "--tolerance",
+    default="same_device",
+    show_default=True,
+    metavar="PROFILE",
+    help="The tolerance profile of conf/tolerance for within-tolerance.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and what differs here; run nothing.")
 @click.option("--trust", is_flag=True, help="Run it although this machine did not log it.")
 @click.option("--json", "as_json", is_flag=True, help="Print data instead of the verdict's word.")
-def replay(runs: tuple[str, ...], require: str, numerics: str, tolerance: str, dry_run: bool, trust: bool, as_json: bool) -> None:
+def replay(
+    runs: tuple[str, ...], require: str, numerics: str, tolerance: str, dry_run: bool, trust: bool, as_json: bool
+) -> None:
     """Run a logged run again in a fresh process, compare, and log the verdict."""
     from repro_track import replay as replaying
 
     codes = [
         replaying.replay_and_show(
-            one, required=require, restores_numerics=numerics == "restore", tolerance=tolerance, dry_run=dry_run, trusted=trust, as_json=as_json
+            one,
+            required=require,
+            restores_numerics=numerics == "restore",
+            tolerance=tolerance,
+            dry_run=dry_run,
+            trusted=trust,
+            as_json=as_json,
         )
         for one in runs
     ]

@@ -5,12 +5,11 @@ Only Python files and modules are ever started again, with this interpreter; nev
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from repro_track.errors import ReplayError
-from repro_track.record import CONFIG_NAME, Command, Unavailable
+from repro_track.record import CONFIG_NAME, Command, CommandKind, Unavailable
 from repro_track.redaction import redact_words
 
 NOTEBOOK_NAME = "source/notebook.py"
@@ -32,25 +31,25 @@ def capture_command(*, ordinal: int, folder: Path) -> Command:
         path = folder / NOTEBOOK_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(cells, encoding="utf-8")
-        return _make_command("notebook", [], NOTEBOOK_NAME, cwd=os.getcwd(), ordinal=ordinal)
+        return _make_command("notebook", [], NOTEBOOK_NAME, cwd=str(Path.cwd()), ordinal=ordinal)
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None:
-        return _make_command("module", sys.argv[1:], spec.name, cwd=os.getcwd(), ordinal=ordinal)
+        return _make_command("module", sys.argv[1:], spec.name, cwd=str(Path.cwd()), ordinal=ordinal)
     found = _find_main_script()
     if found is None:
         script = Unavailable(unavailable="typed into an interpreter or given with -c: there is no file to start again")
-        return _make_command("interactive", [], script, cwd=os.getcwd(), ordinal=ordinal)
-    return _make_command("script", sys.argv[1:], found, cwd=os.getcwd(), ordinal=ordinal)
+        return _make_command("interactive", [], script, cwd=str(Path.cwd()), ordinal=ordinal)
+    return _make_command("script", sys.argv[1:], found, cwd=str(Path.cwd()), ordinal=ordinal)
 
 
 def make_config_command(*, ordinal: int) -> Command:
     """Make the command of `repro-track run`: its resolved config is all that there is to it."""
     script = Unavailable(unavailable="repro-track run has no script: the config is the command")
-    return _make_command("config", [], script, cwd=os.getcwd(), ordinal=ordinal)
+    return _make_command("config", [], script, cwd=str(Path.cwd()), ordinal=ordinal)
 
 
-def _make_command(kind: str, argv: list[str], script: str | Unavailable, *, cwd: str, ordinal: int) -> Command:
+def _make_command(kind: CommandKind, argv: list[str], script: str | Unavailable, *, cwd: str, ordinal: int) -> Command:
     return Command(kind=kind, argv=redact_words(argv), script=script, cwd=cwd, ordinal=ordinal)
 
 

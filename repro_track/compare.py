@@ -202,7 +202,11 @@ def find_divergence(expected: tuple[PipelineCall, ...], actual: tuple[PipelineCa
     """Find the first step, and in it the first module, whose digest differs. Null: every recorded digest agrees."""
     for left, right in zip(expected, actual, strict=False):
         prefix = f"call {left.index}: " if len(expected) > 1 else ""
-        if isinstance(left.trace.noise, str) and isinstance(right.trace.noise, str) and left.trace.noise != right.trace.noise:
+        if (
+            isinstance(left.trace.noise, str)
+            and isinstance(right.trace.noise, str)
+            and left.trace.noise != right.trace.noise
+        ):
             return Divergence(left.index, None, None, f"{prefix}the initial noise differs")
         for one, other in zip(left.trace.steps, right.trace.steps, strict=False):
             module = _find_module(left.trace.modules, one.modules, right.trace.modules, other.modules)
@@ -306,7 +310,11 @@ def _flatten(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (list, tuple)):
         field = place.rpartition(".")[2]
         for index, item in enumerate(value):
-            label = item.get("name") or item.get("path") if field in _LISTED_BY_NAME and isinstance(item, Mapping) else index
+            label = (
+                item.get("name") or item.get("path")
+                if field in _LISTED_BY_NAME and isinstance(item, Mapping)
+                else index
+            )
             yield from _flatten(item, f"{place}.{label}")
     else:
         yield place, value

@@ -114,14 +114,14 @@ def _list_settings() -> tuple[Setting, ...]:
             cuda.allow_fp16_bf16_reduction_math_sdp,
         ),
         Setting("mha_fastpath", torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
-        Setting(
-            "preferred_linalg_library", lambda: cuda.preferred_linalg_library().name.lower(), _write_linalg_library
-        ),
-        Setting("preferred_blas_library", lambda: cuda.preferred_blas_library().name.lower(), _write_blas_library),
+        Setting("preferred_linalg_library", lambda: _read_enum(cuda.preferred_linalg_library()), _write_linalg_library),
+        Setting("preferred_blas_library", lambda: _read_enum(cuda.preferred_blas_library()), _write_blas_library),
         Setting("nnpack", torch._C._get_nnpack_enabled, torch.backends.nnpack.set_flags),
         Setting("num_threads", torch.get_num_threads, torch.set_num_threads),
         Setting("num_interop_threads", torch.get_num_interop_threads),
-        Setting("default_dtype", lambda: _name(torch.get_default_dtype()), lambda v: torch.set_default_dtype(_dtype(v))),
+        Setting(
+            "default_dtype", lambda: _name(torch.get_default_dtype()), lambda v: torch.set_default_dtype(_dtype(v))
+        ),
         Setting("default_device", lambda: str(torch.get_default_device()), _write_default_device),
         *(setting for device in ("cpu", "cuda") for setting in _list_autocast_settings(device)),
         Setting("autocast_cache", torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
@@ -149,6 +149,10 @@ def _list_autocast_settings(device: str) -> tuple[Setting, Setting]:
             lambda value: torch.set_autocast_dtype(device, _dtype(value)),
         ),
     )
+
+
+def _read_enum(member: Any) -> str:
+    return member.name.lower()
 
 
 def _name(dtype: Any) -> str:

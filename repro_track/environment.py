@@ -49,8 +49,12 @@ def _capture_machine() -> Machine:
         release=platform.release(),
         architecture=platform.machine(),
         libc=libc or Unavailable(unavailable="platform.libc_ver() gave nothing"),
-        cpu_model=cpuinfo.get("model name") or platform.processor() or Unavailable(unavailable="no CPU model in /proc/cpuinfo"),
-        cpu_isa=_name_isa(cpuinfo["flags"]) if "flags" in cpuinfo else Unavailable(unavailable="no CPU flags in /proc/cpuinfo"),
+        cpu_model=cpuinfo.get("model name")
+        or platform.processor()
+        or Unavailable(unavailable="no CPU model in /proc/cpuinfo"),
+        cpu_isa=_name_isa(cpuinfo["flags"])
+        if "flags" in cpuinfo
+        else Unavailable(unavailable="no CPU flags in /proc/cpuinfo"),
         cpu_count=os.cpu_count() or 1,
         host=platform.node(),
         user=read_user(),
@@ -68,7 +72,9 @@ def _read_cpuinfo() -> dict[str, str]:
 
 def _name_isa(flags: str) -> tuple[str, ...]:
     """Keep the instruction sets that kernels are chosen by."""
-    return tuple(sorted(flag for flag in flags.split() if re.match(r"sse4|avx|fma$|f16c$|amx|bf16|vnni|asimd|sve", flag)))
+    return tuple(
+        sorted(flag for flag in flags.split() if re.match(r"sse4|avx|fma$|f16c$|amx|bf16|vnni|asimd|sve", flag))
+    )
 
 
 def read_user() -> str:
@@ -155,7 +161,11 @@ def _read_origin(distribution: metadata.Distribution) -> str:
 def _capture_container() -> tuple[str, ...]:
     """Name the marks of a container or batch system that can be seen from inside."""
     marks = [f"file {path}" for path in ("/.dockerenv", "/run/.containerenv", "/.singularity.d") if Path(path).exists()]
-    marks += [f"variable {name}" for name in ("KUBERNETES_SERVICE_HOST", "SLURM_JOB_ID", "APPTAINER_CONTAINER", "container") if name in os.environ]
+    marks += [
+        f"variable {name}"
+        for name in ("KUBERNETES_SERVICE_HOST", "SLURM_JOB_ID", "APPTAINER_CONTAINER", "container")
+        if name in os.environ
+    ]
     return tuple(marks)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import xxhash
 from safetensors import deserialize
 
 from repro_track.config import data_folder
+from repro_track.record import WeightOrigin
 
 _CHUNK = 1 << 22
 
@@ -67,7 +67,7 @@ def to_host(value: Any) -> HostTensor:
         raise TypeError("an array of Python objects has no bytes to compare")
     array = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
     # ascontiguousarray turns 0-d into 1-d: keep the shape of the value itself
-    return HostTensor(value.dtype.name, value.shape, memoryview(array.reshape(-1).view(np.uint8)))
+    return HostTensor(value.dtype.name, value.shape, memoryview(array.reshape(-1).view(np.uint8).data))
 
 
 def _feed(hasher: Any, tensor: HostTensor) -> None:
@@ -119,7 +119,7 @@ def digest_many(digests: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def digest_weight_file(path: Path) -> tuple[str, str]:
+def digest_weight_file(path: Path) -> tuple[str, WeightOrigin]:
     """Give the sha256 of a weight file and where it is from: `hub` or `computed`.
 
     The Hub's cache names an LFS blob by its sha256; one `readlink` tells it (not `realpath`, which may land in the
@@ -127,7 +127,7 @@ def digest_weight_file(path: Path) -> tuple[str, str]:
     size, mtime and inode.
     """
     if path.is_symlink():
-        blob = os.path.basename(os.readlink(path))
+        blob = path.readlink().name
         if len(blob) == 64 and all(letter in "0123456789abcdef" for letter in blob):
             return blob, "hub"
     stat = path.stat()

@@ -37,6 +37,8 @@ class FoundRun:
         """Give the path of an artifact on this machine, loaded into `target` if need be; null: there is none."""
         if self.folder is not None:
             return self.folder / path if (self.folder / path).is_file() else None
+        if self.store is None or self.stored is None:
+            return None
         try:
             return self.store.load_artifact(self.stored, path, target)
         except ReproTrackError:
@@ -98,12 +100,17 @@ def find_picture(text: str) -> list[str]:
     if Path(text).is_file():
         return [run.run_id for run in _find_picture_runs(store, Path(text))]
     if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise UsageError(f"{text!r} is neither a file nor a digest", expected="a picture, or 64 hexadecimal digits of sha256")
+        raise UsageError(
+            f"{text!r} is neither a file nor a digest", expected="a picture, or 64 hexadecimal digits of sha256"
+        )
     runs = store.find_by_tag(f"pixels.{text}")
     for name in ("output_sha256", "pixels_sha256", "noise_sha256"):
         runs = runs or store.find_by_tag(name, text)
     if not runs:
-        raise UsageError(f"no run in the store has the digest {text}", expected="the sha256 of an output's tensor or pixels, or of the noise")
+        raise UsageError(
+            f"no run in the store has the digest {text}",
+            expected="the sha256 of an output's tensor or pixels, or of the noise",
+        )
     return [run.run_id for run in runs]
 
 
@@ -159,9 +166,29 @@ def serve_ui(*, port: int) -> None:
     """
     uri = resolve_store_uri()
     if uri.startswith(("http://", "https://")):
-        raise UsageError(f"the store is a server already: {uri}", expected="an embedded store or a database", advice=f"open {uri} in a browser")
+        raise UsageError(
+            f"the store is a server already: {uri}",
+            expected="an embedded store or a database",
+            advice=f"open {uri} in a browser",
+        )
     Store(uri)  # make it if it is not there yet, and say clearly if that cannot be done
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # 1.6 GB and 8 s for nothing that we use
-    words = [sys.executable, "-P", "-m", "mlflow", "server", "--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
-    print(f"MLflow's UI: http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    words = [
+        sys.executable,
+        "-P",
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    print(
+        f"MLflow's UI: http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning (Ctrl-C ends it)",
+        file=sys.stderr,
+        flush=True,
+    )
     os.execv(sys.executable, words)

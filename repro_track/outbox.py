@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
-from typing import Any
+from typing import IO, Any, cast
 
 from repro_track import errors, ledger
 from repro_track.record import RECORD_NAME, RunRecord, read_record, render_record
@@ -51,6 +51,9 @@ class Outbox:
             text=True,
             start_new_session=True,  # Ctrl-C is for the run: this process has to log that it happened
         )
+        self._stdin, self._stdout, self._stderr = (
+            cast(IO[str], pipe) for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
+        )
         self._replies: Queue[dict[str, Any]] = Queue()
         self._noise = ""
         threading.Thread(target=self._listen, daemon=True).start()
@@ -60,16 +63,16 @@ class Outbox:
 
     def _send(self, message: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has ended: its last reply, or the lack of one, says why
-            self._process.stdin.write(json.dumps(message) + "\n")
-            self._process.stdin.flush()
+            self._stdin.write(json.dumps(message) + "\n")
+            self._stdin.flush()
 
     def _listen(self) -> None:
-        for line in self._process.stdout:
+        for line in self._stdout:
             self._replies.put(json.loads(line))
         self._replies.put({"ended": True})
 
     def _overhear(self) -> None:
-        self._noise = self._process.stderr.read()
+        self._noise = self._stderr.read()
 
     def start(self) -> None:
         """Have the run shown in MLflow as running; do not wait for it. Before this, nothing is written there."""
@@ -110,7 +113,7 @@ class Outbox:
     def close(self) -> None:
         """End the process. After `start` and without `log` it takes this for our death, and logs what there is."""
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+            self._stdin.close()
         self._process.wait()
 
     def _receive(self) -> dict[str, Any]:
@@ -129,7 +132,13 @@ class Outbox:
 
 
 def log_folder(
-    store: Store, run: StoredRun, *, folder: Path, description: str, tags: Mapping[str, str] | None = None, metrics: Mapping[str, float] | None = None
+    store: Store,
+    run: StoredRun,
+    *,
+    folder: Path,
+    description: str,
+    tags: Mapping[str, str] | None = None,
+    metrics: Mapping[str, float] | None = None,
 ) -> RunRecord:
     """Log a finished folder under a started run, and remember that this machine made it."""
     record = read_record(folder / RECORD_NAME)
@@ -154,7 +163,12 @@ def _serve() -> None:
     elif (folder / RECORD_NAME).is_file():
         left = read_record(folder / RECORD_NAME)
         if left.status == "running":
-            left = left.model_copy(update={"status": "killed", "error": "the process ended without a word: killed, or the machine stopped it"})
+            left = left.model_copy(
+                update={
+                    "status": "killed",
+                    "error": "the process ended without a word: killed, or the machine stopped it",
+                }
+            )
             (folder / RECORD_NAME).write_text(render_record(left), encoding="utf-8")
         log_folder(store, run, folder=folder, description=f"**{left.status}**: {left.error}")
         shutil.rmtree(folder, ignore_errors=True)
@@ -170,7 +184,16 @@ def main() -> None:
     try:
         _serve()
     except errors.ReproTrackError as error:
-        _reply({"error": {"kind": type(error).__name__, "found": error.found, "expected": error.expected, "advice": error.advice}})
+        _reply(
+            {
+                "error": {
+                    "kind": type(error).__name__,
+                    "found": error.found,
+                    "expected": error.expected,
+                    "advice": error.advice,
+                }
+            }
+        )
     sys.stderr.flush()
     # everything is committed: taking MLflow and its database engine down in order would cost the run another second
     os._exit(0)

@@ -9,13 +9,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from repro_track.fingerprint import digest_file, digest_tensor, to_host, to_pixels
 from repro_track.png import write_png
-from repro_track.record import Output
+from repro_track.record import Output, OutputKind
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class RawOutput:
     """One leaf of a pipeline's result; a picture is (height, width, channels), or torch's (channels, height, width)."""
 
     name: str
-    kind: str
+    kind: OutputKind | Literal["unknown"]
     value: Any
 
 
@@ -56,7 +56,9 @@ def list_outputs(result: Any, *, latent: bool = False) -> list[RawOutput]:
                 for index in range(value.shape[0]):
                     walk(f"{name}.{index}", value[index])
                 return
-            kind = "image" if not latent and field in ("images", "image") and _is_picture(value) else "tensor"
+            kind: OutputKind = (
+                "image" if not latent and field in ("images", "image") and _is_picture(value) else "tensor"
+            )
             outputs.append(RawOutput(name, kind, value))
         elif isinstance(value, str):
             outputs.append(RawOutput(name, "tensor", np.frombuffer(value.encode(), dtype=np.uint8)))
@@ -88,7 +90,7 @@ def keep_output(raw: RawOutput, *, folder: Path, record_id: str) -> Output:
     is_float = measured.dtype.kind == "f"
     output = Output(
         name=raw.name,
-        kind=raw.kind,
+        kind="image" if raw.kind == "image" else "tensor",
         dtype=host.dtype,
         shape=host.shape,
         sha256=digest_tensor(host),
@@ -115,5 +117,11 @@ def keep_file(name: str, path: Path, *, folder: Path) -> Output:
     digest = digest_file(kept)
     size = kept.stat().st_size
     return Output(
-        name=name, kind="file", dtype="bytes", shape=(size,), sha256=digest, file=f"outputs/{kept.name}", file_sha256=digest
+        name=name,
+        kind="file",
+        dtype="bytes",
+        shape=(size,),
+        sha256=digest,
+        file=f"outputs/{kept.name}",
+        file_sha256=digest,
     )

@@ -29,6 +29,21 @@ _SNAPSHOT = re.compile(r"/snapshots/(?P<commit>[0-9a-f]{40})(?:/|$)")
 # --- building -----------------------------------------------------------------------------------------------------
 
 
+def find_builtin(name: str) -> str:
+    """Find the folder of a model that ships with the package, for `from_pretrained`.
+
+    Args:
+        name: `digits`, 8x8 handwritten digits.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    folder = Path(str(resources.files("repro_track") / "weights" / name))
+    if not (folder / "model_index.json").is_file():
+        raise UsageError(f"there is no builtin model {name!r}", expected="digits")
+    return str(folder)
+
+
 def resolve_location(config: PipelineConfig) -> str:
     """Say where the pipeline is: an absolute folder, or a Hub repository's id.
 
@@ -41,12 +56,11 @@ def resolve_location(config: PipelineConfig) -> str:
             expected="exactly one of them",
             advice="pipeline=local pipeline.path=DIR, or pipeline=hub pipeline.repo_id=OWNER/NAME",
         )
-    if config.repo_id is not None:
-        return config.repo_id
+    if config.path is None:
+        return str(config.repo_id)
     if config.path.startswith(BUILTIN):
-        folder = Path(str(resources.files("repro_track") / "weights" / config.path.removeprefix(BUILTIN)))
-    else:
-        folder = Path(config.path).expanduser().absolute()
+        return find_builtin(config.path.removeprefix(BUILTIN))
+    folder = Path(config.path).expanduser().absolute()
     if not folder.is_dir():
         raise UsageError(
             f"pipeline.path is {config.path}, and there is no such folder",
@@ -90,8 +104,12 @@ def build_pipeline(config: PipelineConfig, *, scheduler: SchedulerConfig, dtype:
     if not isinstance(torch_dtype, torch.dtype):
         raise UsageError(f"dtype is {dtype!r}", expected="float32, float16, bfloat16 or float64")
     target = check_device(device)
-    pipeline_class = get_diffusers_class(config.class_name or "DiffusionPipeline", base="DiffusionPipeline", key="pipeline.class_name")
-    named = {name: value for name, value in (("revision", config.revision), ("variant", config.variant)) if value is not None}
+    pipeline_class: Any = get_diffusers_class(
+        config.class_name or "DiffusionPipeline", base="DiffusionPipeline", key="pipeline.class_name"
+    )
+    named = {
+        name: value for name, value in (("revision", config.revision), ("variant", config.variant)) if value is not None
+    }
     _quieten_diffusers()
     try:
         pipe = pipeline_class.from_pretrained(location, dtype=torch_dtype, **named, **config.arguments)
@@ -208,10 +226,18 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     try:
-        return {"sha256": digest_tensor(value), "type": type(value).__name__, "shape": list(getattr(value, "shape", ()) or value.size)}
+        return {
+            "sha256": digest_tensor(value),
+            "type": type(value).__name__,
+            "shape": list(getattr(value, "shape", ()) or value.size),
+        }
     except TypeError:
         named = getattr(value, "__qualname__", None)
-        return f"{type(value).__module__}.{named or type(value).__qualname__}" if named is None else f"{value.__module__}.{named}"
+        return (
+            f"{type(value).__module__}.{named or type(value).__qualname__}"
+            if named is None
+            else f"{value.__module__}.{named}"
+        )
 
 
 # --- what a pipeline is made of -----------------------------------------------------------------------------------
@@ -250,7 +276,7 @@ def _find_location(part: Any) -> str | None:
 
 
 def _read_config(part: Any) -> dict[str, Any]:
-    config = getattr(part, "config", None)
+    config: Any = getattr(part, "config", None)
     if hasattr(config, "to_dict"):
         config = config.to_dict()
     if not isinstance(config, Mapping):

@@ -16,13 +16,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from repro_track.errors import RecordError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 RECORD_NAME = "record.json"
 CONFIG_NAME = "config.yaml"
 OUTPUT_TENSORS_NAME = "outputs/outputs.safetensors"
 STATES_NAME = "inputs/generator_states.safetensors"
 
 T = TypeVar("T")
+
+CommandKind = Literal["config", "script", "module", "hydra", "notebook", "interactive"]
+TraceLevel = Literal["off", "steps", "modules"]
+OutputKind = Literal["image", "tensor", "file"]
+Status = Literal["running", "finished", "failed", "interrupted", "killed"]
+SeedOrigin = Literal["given", "entropy"]
+GeneratorMaker = Literal["repro_track", "caller"]
+WeightOrigin = Literal["hub", "computed"]
 
 
 class Part(BaseModel):
@@ -55,7 +63,7 @@ class Command(Part):
     (an app of somebody's own), `notebook` or `interactive`. `ordinal` counts the `track()` blocks of the process.
     """
 
-    kind: Literal["config", "script", "module", "hydra", "notebook", "interactive"]
+    kind: CommandKind
     argv: tuple[str, ...]
     script: Known[str]
     cwd: str
@@ -78,7 +86,7 @@ class Generator(Part):
     initial_seed: int
     state_before: str
     state_after: str
-    made_by: Literal["repro_track", "caller"]
+    made_by: GeneratorMaker
 
 
 class GlobalGenerator(Part):
@@ -94,7 +102,7 @@ class Seeds(Part):
     """Every source of randomness. `closed`: every random draw of the run came from a recorded generator."""
 
     root: int
-    origin: Literal["given", "entropy"]
+    origin: SeedOrigin
     images: tuple[int, ...] = ()
     generators: tuple[Generator, ...] = ()
     global_generators: tuple[GlobalGenerator, ...] = ()
@@ -194,7 +202,7 @@ class WeightFile(Part):
     path: str
     sha256: str
     size_bytes: int
-    origin: Literal["hub", "computed"]
+    origin: WeightOrigin
 
 
 class Component(Part):
@@ -230,7 +238,7 @@ class TraceStep(Part):
 class Trace(Part):
     """What happened step by step. `noise` is the digest of the first step's sample: the initial latents."""
 
-    level: Literal["off", "steps", "modules"]
+    level: TraceLevel
     noise: Known[str]
     modules: tuple[str, ...] = ()
     steps: tuple[TraceStep, ...] = ()
@@ -253,7 +261,7 @@ class Output(Part):
     """One output with its three digests kept apart: tensor (dtype, shape, bytes), decoded 8-bit pixels, file."""
 
     name: str
-    kind: Literal["image", "tensor", "file"]
+    kind: OutputKind
     dtype: str
     shape: tuple[int, ...]
     sha256: str
@@ -284,7 +292,7 @@ class RunRecord(Part):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     record_id: str
-    status: Literal["running", "finished", "failed", "interrupted", "killed"]
+    status: Status
     error: str | None = None
     name: str
     created_at: str

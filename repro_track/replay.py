@@ -59,7 +59,9 @@ def make_plan(record: RunRecord, *, folder: Path, restores_numerics: bool) -> Re
     cwd = Path(record.command.cwd)
     if not cwd.is_dir():
         if record.command.kind != "config":
-            raise ReplayError(f"{cwd}, where the run was started, is not there", expected="the folder", advice="bring it back")
+            raise ReplayError(
+                f"{cwd}, where the run was started, is not there", expected="the folder", advice="bring it back"
+            )
         cwd = folder
     variables = record.environment.variables if restores_numerics else {}
     present = environment.capture_environment(torch_build=Unavailable(unavailable="not read before a replay"))
@@ -135,9 +137,7 @@ def replay_and_show(
             stored = _find_stored(store, found)
             code = child.wait()
         actual = _read_result(handover, code=code)
-        run, comparison = _judge(
-            found, actual, handover=handover, store=store, stored=stored, profile=profile
-        )
+        run, comparison = _judge(found, actual, handover=handover, store=store, stored=stored, profile=profile)
     report.print_comparison(comparison, console=console)
     console.print(f"  logged as run {run.run_id}: {run.link}")
     if as_json:
@@ -162,7 +162,7 @@ def _made_handover(found: FoundRun, *, restores_numerics: bool) -> Iterator[Hand
 
 
 def _load_into(found: FoundRun, path: str, target: Path) -> None:
-    if found.store is None and found.folder is None:
+    if found.store is None and found.run_id is not None:
         store = Store(resolve_store_uri())
         found = dataclasses.replace(found, store=store, stored=store.find_run(found.run_id))
     with tempfile.TemporaryDirectory() as folder:
@@ -198,7 +198,9 @@ def _started_child(plan: ReplayPlan, *, folder: Path) -> Iterator[subprocess.Pop
         variables.pop(name, None)
         if value is not None:
             variables[name] = value
-    child = subprocess.Popen(plan.argv, cwd=plan.cwd, env=variables, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
+    child = subprocess.Popen(
+        plan.argv, cwd=plan.cwd, env=variables, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno()
+    )
     try:
         yield child
     finally:
@@ -237,7 +239,13 @@ def _read_result(handover: Handover, *, code: int) -> RunRecord:
 
 
 def _judge(
-    found: FoundRun, actual: RunRecord, *, handover: Handover, store: Store, stored: StoredRun | None, profile: compare.Tolerance
+    found: FoundRun,
+    actual: RunRecord,
+    *,
+    handover: Handover,
+    store: Store,
+    stored: StoredRun | None,
+    profile: compare.Tolerance,
 ) -> tuple[StoredRun, compare.Comparison]:
     """Compare, write the report, and log the replay as a run of its own that points at the first.
 
@@ -255,8 +263,12 @@ def _judge(
     tags = {f"{TAG}replay_of": found.run_id or expected.record_id}
     folder = handover.result_folder
     if actual.status != "finished":
-        log_folder(store, run, folder=folder, description=report.render_description(actual, run_id=run.run_id), tags=tags)
-        raise ReplayError(f"the replay failed: {actual.error}", expected="a run like the recorded one", advice=f"see run {run.run_id}")
+        log_folder(
+            store, run, folder=folder, description=report.render_description(actual, run_id=run.run_id), tags=tags
+        )
+        raise ReplayError(
+            f"the replay failed: {actual.error}", expected="a run like the recorded one", advice=f"see run {run.run_id}"
+        )
     # the recorded run's own files are needed only where a digest differs, and for the pictures side by side
     recorded = dataclasses.replace(found, store=store, stored=stored)
     target = handover.folder / "recorded"
@@ -276,10 +288,17 @@ def _judge(
                 (target / output.file).parent.mkdir(parents=True, exist_ok=True)
                 (target / output.file).write_bytes(loaded.read_bytes())
     page = report.render_replay_page(
-        expected, actual, comparison, run_id=found.run_id or expected.record_id, expected_folder=target, actual_folder=folder
+        expected,
+        actual,
+        comparison,
+        run_id=found.run_id or expected.record_id,
+        expected_folder=target,
+        actual_folder=folder,
     )
     (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
-    (folder / "comparison.json").write_text(json.dumps(report.comparison_to_json(comparison), indent=1), encoding="utf-8")
+    (folder / "comparison.json").write_text(
+        json.dumps(report.comparison_to_json(comparison), indent=1), encoding="utf-8"
+    )
     log_folder(
         store,
         run,
@@ -306,10 +325,16 @@ def _make_distance_metrics(comparison: compare.Comparison) -> dict[str, float]:
 def _print_plan(plan: ReplayPlan, record: RunRecord, *, console: Any) -> None:
     from rich.text import Text
 
-    console.print(Text(f"replaying {report.to_printable(record.name)}, recorded {record.created_at} on {report.to_printable(record.environment.machine.host)}"))
+    console.print(
+        Text(
+            f"replaying {report.to_printable(record.name)}, recorded {record.created_at} on {report.to_printable(record.environment.machine.host)}"
+        )
+    )
     console.print(Text(f"  command   {report.to_printable(' '.join(plan.argv), limit=200)}"))
     threads = record.numerics.state.get("num_threads")
-    numerics = f"as recorded: {threads} threads, {record.numerics.policy}" if plan.restores_numerics else "as they are here"
+    numerics = (
+        f"as recorded: {threads} threads, {record.numerics.policy}" if plan.restores_numerics else "as they are here"
+    )
     console.print(Text(f"  numerics  {report.to_printable(numerics)}"))
     for reason in record.replayable.reasons:
         console.print(Text(f"  recorded as not replayable: {report.to_printable(reason, limit=200)}"))

@@ -60,7 +60,10 @@ def render_description(record: RunRecord, *, run_id: str, comparison: Comparison
     """Render the Markdown of MLflow's run page. It is folded after a few lines there: the verdict goes first."""
     lines = []
     if comparison is not None:
-        lines += [f"**{comparison.verdict}**: {MEANING[comparison.verdict]}. A replay of record `{record.replay_of}`.", ""]
+        lines += [
+            f"**{comparison.verdict}**: {MEANING[comparison.verdict]}. A replay of record `{record.replay_of}`.",
+            "",
+        ]
         if comparison.divergence:
             lines += [f"First divergence: {comparison.divergence.text}.", ""]
     elif record.status != "finished":
@@ -73,7 +76,9 @@ def render_description(record: RunRecord, *, run_id: str, comparison: Comparison
         lines += ["| output | tensor | pixels | file |", "|---|---|---|---|"]
         for output in record.outputs[:16]:
             digests = (output.sha256, output.pixels_sha256, output.file_sha256)
-            lines.append(f"| {output.name} | " + " | ".join(f"`{shorten_digest(one)}`" if one else "-" for one in digests) + " |")
+            lines.append(
+                f"| {output.name} | " + " | ".join(f"`{shorten_digest(one)}`" if one else "-" for one in digests) + " |"
+            )
         lines.append("")
     lines += [f"- {sentence}" for sentence in list_caveats(record)]
     return "\n".join(lines)
@@ -86,7 +91,9 @@ def list_caveats(record: RunRecord) -> list[str]:
         caveats.append("Seed-closed: every random draw came from a recorded generator.")
     else:
         moved = ", ".join(one.name for one in record.seeds.global_generators if one.moved)
-        caveats.append(f"Not seed-closed: something drew from the global generator of {moved}. It was seeded and recorded.")
+        caveats.append(
+            f"Not seed-closed: something drew from the global generator of {moved}. It was seeded and recorded."
+        )
     caveats += [f"Not replayable: {to_printable(reason, limit=300)}." for reason in record.replayable.reasons]
     bound = {one.device for one in record.seeds.generators if not one.device.startswith("cpu")}
     if bound:
@@ -103,7 +110,9 @@ def list_caveats(record: RunRecord) -> list[str]:
 def _environment() -> jinja2.Environment:
     import jinja2
 
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("repro_track"), autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("repro_track"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters.update(printable=to_printable, short=shorten_digest)
     return environment
 
@@ -116,24 +125,42 @@ def render_run_page(record: RunRecord, *, run_id: str, folder: Path) -> str:
         run_id: MLflow's.
         folder: where its artifacts are.
     """
-    return _environment().get_template("run.html").render(
-        record=record, run_id=run_id, caveats=list_caveats(record), pictures=_inline_pictures(record, folder), facts=list_facts(record)
+    return (
+        _environment()
+        .get_template("run.html")
+        .render(
+            record=record,
+            run_id=run_id,
+            caveats=list_caveats(record),
+            pictures=_inline_pictures(record, folder),
+            facts=list_facts(record),
+        )
     )
 
 
 def render_replay_page(
-    expected: RunRecord, actual: RunRecord, comparison: Comparison, *, run_id: str, expected_folder: Path | None, actual_folder: Path
+    expected: RunRecord,
+    actual: RunRecord,
+    comparison: Comparison,
+    *,
+    run_id: str,
+    expected_folder: Path | None,
+    actual_folder: Path,
 ) -> str:
     """Render a replay: the verdict, the pictures side by side, where the runs part, what differs."""
-    return _environment().get_template("replay.html").render(
-        expected=expected,
-        actual=actual,
-        run_id=run_id,
-        comparison=comparison,
-        meaning=MEANING[comparison.verdict],
-        caveats=list_caveats(actual),
-        expected_pictures=_inline_pictures(expected, expected_folder) if expected_folder else {},
-        actual_pictures=_inline_pictures(actual, actual_folder),
+    return (
+        _environment()
+        .get_template("replay.html")
+        .render(
+            expected=expected,
+            actual=actual,
+            run_id=run_id,
+            comparison=comparison,
+            meaning=MEANING[comparison.verdict],
+            caveats=list_caveats(actual),
+            expected_pictures=_inline_pictures(expected, expected_folder) if expected_folder else {},
+            actual_pictures=_inline_pictures(actual, actual_folder),
+        )
     )
 
 
@@ -165,8 +192,14 @@ def list_facts(record: RunRecord) -> list[tuple[str, str]]:
             facts.append(("noise", call.trace.noise))
         facts.append(("steps", str(len(call.trace.steps))))
     facts += [
-        ("determinism", f"{record.numerics.policy}, {record.numerics.state.get('num_threads')} threads, {record.numerics.state.get('cpu_capability')}"),
-        ("machine", f"{to_printable(environment.machine.cpu_model)}, {environment.machine.system} {environment.machine.architecture}"),
+        (
+            "determinism",
+            f"{record.numerics.policy}, {record.numerics.state.get('num_threads')} threads, {record.numerics.state.get('cpu_capability')}",
+        ),
+        (
+            "machine",
+            f"{to_printable(environment.machine.cpu_model)}, {environment.machine.system} {environment.machine.architecture}",
+        ),
         ("torch", torch_build.version if not isinstance(torch_build, Unavailable) else to_printable(torch_build)),
     ]
     if not isinstance(torch_build, Unavailable):
@@ -210,7 +243,13 @@ def print_comparison(comparison: Comparison, *, console: Console) -> None:
     """Print a verdict: each output, where the runs part, and what differs, most likely causes first."""
     from rich.text import Text
 
-    style = "bold green" if comparison.verdict == "bit-exact" else "bold yellow" if comparison.verdict != "diverged" else "bold red"
+    style = (
+        "bold green"
+        if comparison.verdict == "bit-exact"
+        else "bold yellow"
+        if comparison.verdict != "diverged"
+        else "bold red"
+    )
     console.print(Text.assemble((comparison.verdict, style), f": {MEANING[comparison.verdict]}"))
     for output in comparison.outputs:
         line = f"  {to_printable(output.name)}: {output.verdict}"
@@ -226,7 +265,9 @@ def print_comparison(comparison: Comparison, *, console: Console) -> None:
     print_differences(comparison.differences, console=console)
 
 
-def print_differences(differences: Sequence[Difference], *, console: Console, title: str = "What differs, most likely causes first") -> None:
+def print_differences(
+    differences: Sequence[Difference], *, console: Console, title: str = "What differs, most likely causes first"
+) -> None:
     """Print a table of differences; nothing if there is none."""
     from rich.table import Table
     from rich.text import Text

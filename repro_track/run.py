@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from repro_track import command, pipeline, report
 from repro_track.config import RunConfig, data_folder
 from repro_track.errors import ReproTrackError, UsageError
+from repro_track.record import TraceLevel
 from repro_track.tracking import TrackedRun
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def run_config(config: RunConfig) -> TrackedRun:
         seeds=config.seeds,
         generator=config.generator,
         policy=asdict(config.determinism),
-        trace_level=config.trace.level,
+        trace_level=cast(TraceLevel, config.trace.level),
         store=config.store.uri,
         name=config.name,
         stem=_name_pipeline(config),
@@ -134,8 +135,7 @@ def run_hydra(words: Sequence[str]) -> None:
 def _run_composed(composed: DictConfig) -> str:
     from omegaconf import OmegaConf
 
-    config = OmegaConf.to_object(composed)
-    run = run_config(config)
+    run = run_config(cast(RunConfig, OmegaConf.to_object(composed)))
     _print_result(run)
     return run.run_id
 
@@ -157,11 +157,15 @@ def _explain_config_error(error: Exception) -> UsageError:
         return UsageError(f"{missing[1]} has no value", expected=f"{missing[1]}=VALUE on the command line")
     if group := re.search(r"Could not find '(\S+)/(\S+)' Available options in '\S+': (.*)", text):
         options = group[3].split()
-        return UsageError(f"{group[1]} is {group[2]!r}", expected="one of " + ", ".join(options), advice=_suggest(group[2], options))
+        return UsageError(
+            f"{group[1]} is {group[2]!r}", expected="one of " + ", ".join(options), advice=_suggest(group[2], options)
+        )
     if key := re.search(r"Could not override '([^']+)'", text):
         suggestion = _suggest(key[1], _list_keys(asdict(RunConfig())))
         return UsageError(f"the config has no key {key[1]!r}", expected="a key of the config", advice=suggestion)
-    return UsageError(lines[0] if lines else type(error).__name__, expected=" ".join(lines[1:3]) or None, advice=_suggest("", []))
+    return UsageError(
+        lines[0] if lines else type(error).__name__, expected=" ".join(lines[1:3]) or None, advice=_suggest("", [])
+    )
 
 
 def _suggest(word: str, known: Sequence[str]) -> str:
@@ -200,7 +204,7 @@ def main(words: Sequence[str]) -> int:
 
     try:
         merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.load(Path(words[0])))
-        run_config(OmegaConf.to_object(merged))
+        run_config(cast(RunConfig, OmegaConf.to_object(merged)))
     except ReproTrackError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

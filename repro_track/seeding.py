@@ -18,7 +18,7 @@ from repro_track.config import SEED_LIMIT, check_seed
 from repro_track.errors import UsageError
 from repro_track.fingerprint import digest_tensor
 from repro_track.record import Generator as GeneratorPart
-from repro_track.record import GlobalGenerator, Unavailable
+from repro_track.record import GeneratorMaker, GlobalGenerator, Unavailable
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ class GeneratorWatch:
 
     prefix: str
     generators: list[torch.Generator]
-    made_by: str
+    made_by: GeneratorMaker
     states: dict[str, np.ndarray] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=list)
 
@@ -130,7 +130,11 @@ def _read_globals() -> dict[str, Any]:
     """Read the state of every global generator of this process: Python's, NumPy's, torch's, one per GPU in use."""
     import torch
 
-    states: dict[str, Any] = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
+    states: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+    }
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         for index, state in enumerate(torch.cuda.get_rng_state_all()):
             states[f"cuda:{index}"] = state
@@ -187,7 +191,10 @@ class GlobalsWatch:
             unreadable = Unavailable(unavailable="the generator was gone at the end of the run")
             parts.append(
                 GlobalGenerator(
-                    name=name, state_before=before, state_after=after or unreadable, moved=after is not None and after != before
+                    name=name,
+                    state_before=before,
+                    state_after=after or unreadable,
+                    moved=after is not None and after != before,
                 )
             )
         return tuple(parts)

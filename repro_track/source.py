@@ -24,11 +24,24 @@ if TYPE_CHECKING:
 SIZE_LIMIT_BYTES = 50 * 1024 * 1024
 """More than this of changes is not kept: diffs of 100 GB are known from other trackers (FIELD.md, section 10)."""
 
-_DIFF = ("--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
+_DIFF = (
+    "--binary",
+    "--full-index",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+)
 
 
 def capture_source(
-    *, script: Path | None, place: Path, folder: Path, exclude: Iterable[Path] = (), size_limit_bytes: int = SIZE_LIMIT_BYTES
+    *,
+    script: Path | None,
+    place: Path,
+    folder: Path,
+    exclude: Iterable[Path] = (),
+    size_limit_bytes: int = SIZE_LIMIT_BYTES,
 ) -> Source:
     """Capture the repository around a folder, and the entry script; outside a repository, the script alone.
 

@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 TAG = "repro_track."
-_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED", "killed": "KILLED", "running": "RUNNING"}
+_STATUS = {
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+    "killed": "KILLED",
+    "running": "RUNNING",
+}
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,20 @@ class Store:
         """
         tags = {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL"}
         with _reported(self.uri):
-            run = self._client.create_run(experiment_id or self._ensure_experiment(experiment), run_name=name, tags=tags)
+            run = self._client.create_run(
+                experiment_id or self._ensure_experiment(experiment), run_name=name, tags=tags
+            )
         return self._to_stored(run)
 
     def log_run(
-        self, run: StoredRun, *, record: RunRecord, folder: Path, description: str, tags: Mapping[str, str], metrics: Mapping[str, float]
+        self,
+        run: StoredRun,
+        *,
+        record: RunRecord,
+        folder: Path,
+        description: str,
+        tags: Mapping[str, str],
+        metrics: Mapping[str, float],
     ) -> None:
         """Log a record and its folder of artifacts, and end the run: four calls, whatever the run's size."""
         from mlflow.entities import Metric, Param, RunTag
@@ -87,7 +102,10 @@ class Store:
         with _reported(self.uri):
             self._client.log_batch(
                 run.run_id,
-                metrics=[Metric(name, value, now_ms, step) for name, value, step in [*all_metrics, *make_step_metrics(record)]],
+                metrics=[
+                    Metric(name, value, now_ms, step)
+                    for name, value, step in [*all_metrics, *make_step_metrics(record)]
+                ],
                 params=[Param(name, value) for name, value in make_params(record).items()],
                 tags=[RunTag(name, value) for name, value in all_tags.items()],
             )
@@ -118,7 +136,11 @@ class Store:
         if self.uri.startswith(("http://", "https://")):
             return None
         base = Path(self.uri.removeprefix("sqlite:///")).parent if self.uri.startswith("sqlite:///") else data_folder()
-        return (base / "artifacts" / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', experiment)}-{digest_bytes(experiment.encode())[:8]}").as_uri()
+        return (
+            base
+            / "artifacts"
+            / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', experiment)}-{digest_bytes(experiment.encode())[:8]}"
+        ).as_uri()
 
     # --- find
 
@@ -130,7 +152,9 @@ class Store:
             StoreError: it was not logged by repro_track, or the store cannot be reached.
         """
         if text == "latest":
-            filter_string = f"tags.`{TAG}record_id` != '' AND tags.`{TAG}replay_of` IS NULL AND attributes.status = 'FINISHED'"
+            filter_string = (
+                f"tags.`{TAG}record_id` != '' AND tags.`{TAG}replay_of` IS NULL AND attributes.status = 'FINISHED'"
+            )
             runs = self._search(filter_string, most=1)
             if not runs:
                 raise UsageError("there is no run yet", expected="a logged run", advice="repro-track run")

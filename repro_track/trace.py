@@ -15,7 +15,7 @@ from typing import Any
 import xxhash
 
 from repro_track.fingerprint import digest_tensor, digest_tensors_quickly, to_host
-from repro_track.record import Trace, TraceStep, Unavailable
+from repro_track.record import Trace, TraceLevel, TraceStep, Unavailable
 
 _STEP_METHODS = ("step", "step_pred", "step_correct")
 
@@ -23,7 +23,7 @@ _STEP_METHODS = ("step", "step_pred", "step_correct")
 class TraceCollector:
     """Collects what the hooks see, in the order in which it happens; `finish` gives the record's part."""
 
-    def __init__(self, level: str) -> None:
+    def __init__(self, level: TraceLevel) -> None:
         self._level = level
         self._noise: str | None = None
         self._steps: list[dict[str, Any]] = []
@@ -113,7 +113,7 @@ def _measure(latents: Any) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def recording(components: Mapping[str, Any], *, level: str) -> Iterator[TraceCollector]:
+def recording(components: Mapping[str, Any], *, level: TraceLevel) -> Iterator[TraceCollector]:
     """Watch the components of a pipeline while it runs.
 
     Args:
@@ -178,7 +178,7 @@ def _make_watched(step: Any, *, name: str, collector: TraceCollector):
     @functools.wraps(step)
     def watched_step(*args, **kwargs):
         given = signature.bind(*args, **kwargs).arguments
-        sample = given.get("sample")
+        sample: Any = given.get("sample")
         if collector.wants_noise and _is_tensor(sample):
             sample = sample.clone()  # some schedulers write into it
         result = step(*args, **kwargs)

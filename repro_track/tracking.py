@@ -18,7 +18,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from repro_track import __version__, command, config, determinism, environment, outputs, pipeline, png, report, seeding, source, trace
+from repro_track import (
+    __version__,
+    command,
+    config,
+    determinism,
+    environment,
+    outputs,
+    pipeline,
+    png,
+    report,
+    seeding,
+    source,
+    trace,
+)
 from repro_track.errors import PipelineError, ReproTrackError, UsageError
 from repro_track.fingerprint import save_tensors, to_pixels
 from repro_track.handover import Handover
@@ -40,8 +53,11 @@ from repro_track.record import (
     Program,
     Replayable,
     RunRecord,
+    SeedOrigin,
     Seeds,
     Source,
+    Status,
+    TraceLevel,
     Unavailable,
     make_record_id,
     render_record,
@@ -61,7 +77,7 @@ def track(
     generator: str = "cpu",
     determinism: str | Mapping[str, Any] = "strict",
     num_threads: int | None = None,
-    trace: str = "steps",
+    trace: TraceLevel = "steps",
     store: str | None = None,
     name: str | None = None,
     config: Any = None,
@@ -125,7 +141,9 @@ def _resolve_config(given: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     else:
         from omegaconf import OmegaConf
 
-        resolved = OmegaConf.to_container(OmegaConf.create(given), resolve=True, throw_on_missing=True, enum_to_str=True)
+        resolved = OmegaConf.to_container(
+            OmegaConf.create(given), resolve=True, throw_on_missing=True, enum_to_str=True
+        )
     return resolved, tuple(command.read_hydra_overrides() or ())
 
 
@@ -141,7 +159,7 @@ class TrackedRun:
         seeds: Sequence[int] | None,
         generator: str,
         policy: Mapping[str, Any],
-        trace_level: str,
+        trace_level: TraceLevel,
         store: str | None,
         name: str | None,
         stem: str | None = None,
@@ -156,7 +174,9 @@ class TrackedRun:
             raise UsageError(f"generator is {generator!r}", expected="cpu (the same noise on every device) or device")
         threads = policy["num_threads"]
         if threads is not None and threads < 1:
-            raise UsageError(f"determinism.num_threads is {threads}", expected="1 or more, or null for what torch chooses")
+            raise UsageError(
+                f"determinism.num_threads is {threads}", expected="1 or more, or null for what torch chooses"
+            )
         self._ordinal = next(_ordinals)
         self._handover = Handover.find(ordinal=self._ordinal)
         expected = self._handover.expected if self._handover else None
@@ -188,7 +208,11 @@ class TrackedRun:
     def __enter__(self) -> TrackedRun:
         began = time.perf_counter()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._command = command.make_config_command(ordinal=self._ordinal) if self._is_config else command.capture_command(ordinal=self._ordinal, folder=self._folder)
+        self._command = (
+            command.make_config_command(ordinal=self._ordinal)
+            if self._is_config
+            else command.capture_command(ordinal=self._ordinal, folder=self._folder)
+        )
         # the child of a replay logs nothing itself: the replay does, with the verdict
         self._outbox = None if config.replay_folder() else Outbox(self._make_address())
         pool = self._stack.enter_context(ThreadPoolExecutor(1))
@@ -198,13 +222,17 @@ class TrackedRun:
             with self.timed("import_torch"):
                 import torch  # noqa: F401  after the variables that it reads
             self._requested, self._numerics_before = self._stack.enter_context(
-                determinism.applied(self._policy["flags"], num_threads=self._policy["num_threads"], policy=self._policy["name"])
+                determinism.applied(
+                    self._policy["flags"], num_threads=self._policy["num_threads"], policy=self._policy["name"]
+                )
             )
             if self._handover and self._handover.restores_numerics:
                 determinism.restore_state(self._handover.expected.numerics.state)
                 self._numerics_before = determinism.capture_state()
             self._globals = self._stack.enter_context(seeding.guarded_globals(self._root))
-            self._environment: Environment = environment.capture_environment(torch_build=environment.capture_torch_build())
+            self._environment: Environment = environment.capture_environment(
+                torch_build=environment.capture_torch_build()
+            )
             if not self._starts_late:
                 self._start()
         except BaseException:
@@ -292,7 +320,10 @@ class TrackedRun:
         if isinstance(value, (str, Path)):
             path = Path(value)
             if not path.is_file():
-                raise UsageError(f"output {name!r} is {str(value)!r}, and there is no such file", expected="a file, a tensor, an array or a picture")
+                raise UsageError(
+                    f"output {name!r} is {str(value)!r}, and there is no such file",
+                    expected="a file, a tensor, an array or a picture",
+                )
             self._outputs.append(outputs.keep_file(name, path, folder=self._folder / "outputs"))
             return
         for raw in outputs.list_outputs({name: value}):
@@ -371,9 +402,13 @@ class TrackedRun:
                 f"the call makes {number} images, and there are {len(self._image_seeds)} seeds",
                 expected="one seed for each image",
             )
-        self._image_seeds = self._image_seeds if self._explicit_seeds else seeding.make_image_seeds(self._root, num_images=number)
+        self._image_seeds = (
+            self._image_seeds if self._explicit_seeds else seeding.make_image_seeds(self._root, num_images=number)
+        )
         device = "cpu" if self._generator_place == "cpu" else str(pipe.device)
-        return seeding.GeneratorWatch(prefix, seeding.make_generators(self._image_seeds, device=device), made_by="repro_track")
+        return seeding.GeneratorWatch(
+            prefix, seeding.make_generators(self._image_seeds, device=device), made_by="repro_track"
+        )
 
     def _make_call(
         self, pipe: Any, bound: Mapping[str, Any], *, index: int, components: tuple[Component, ...], collected: Any
@@ -412,7 +447,7 @@ class TrackedRun:
         if self._outbox is not None:
             self._outbox.start()
 
-    def _close(self, status: str, error: str | None) -> None:
+    def _close(self, status: Status, error: str | None) -> None:
         with self.timed("close"):
             record = self._assemble(status, error, numerics_after=determinism.capture_state())
             save_tensors(self._folder / OUTPUT_TENSORS_NAME, self._tensors)
@@ -446,7 +481,7 @@ class TrackedRun:
         partial.write_text(render_record(record), encoding="utf-8")
         partial.replace(self._folder / RECORD_NAME)
 
-    def _assemble(self, status: str, error: str | None, *, numerics_after: Mapping[str, Any]) -> RunRecord:
+    def _assemble(self, status: Status, error: str | None, *, numerics_after: Mapping[str, Any]) -> RunRecord:
         resolved, withheld = redact_tree(dict(self._resolved))
         captured = self._source.result()
         moved = self._globals.check()
@@ -508,7 +543,9 @@ def _choose_folder(handover: Handover | None, *, ordinal: int, record_id: str) -
     return replayed / f"other-block-{ordinal}" if replayed else config.data_folder() / "staging" / record_id
 
 
-def _choose_root(seed: int | None, *, seeds: Sequence[int] | None, expected: RunRecord | None) -> tuple[int, str]:
+def _choose_root(
+    seed: int | None, *, seeds: Sequence[int] | None, expected: RunRecord | None
+) -> tuple[int, SeedOrigin]:
     """Choose the root seed: the one given; the first of an explicit list; a replay's recorded one; else entropy."""
     if seed is not None:
         return config.check_seed(seed), "given"
@@ -519,7 +556,7 @@ def _choose_root(seed: int | None, *, seeds: Sequence[int] | None, expected: Run
     return seeding.draw_seed(), "entropy"
 
 
-def _read_status(error: BaseException | None) -> tuple[str, str | None]:
+def _read_status(error: BaseException | None) -> tuple[Status, str | None]:
     if error is None:
         return "finished", None
     return ("interrupted" if isinstance(error, KeyboardInterrupt) else "failed"), _describe_error(error)
@@ -536,7 +573,7 @@ def _judge_replayable(
     reasons = list(unknown)
     if status != "finished":
         reasons.append(f"the run is {status}")
-    if started.kind == "interactive":
+    if started.kind == "interactive" and isinstance(started.script, Unavailable):
         reasons.append(started.script.unavailable)
     if any(WITHHELD in word for word in started.argv):
         reasons.append("its command line has a secret, which was withheld")
