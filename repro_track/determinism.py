@@ -190,11 +190,13 @@ def _probe_flush_denormal() -> bool:
 
 
 def _read_compile_config() -> str:
-    """Give one digest of the inductor and dynamo configs: hundreds of keys, private names, used by torch.compile only."""
-    inductor = sys.modules.get("torch._inductor.config")
-    dynamo = sys.modules.get("torch._dynamo.config")
-    if inductor is None or dynamo is None:
-        return "torch.compile not loaded"
+    """Give one digest of the inductor and dynamo configs: hundreds of keys, private names, used by torch.compile only.
+
+    diffusers loads both anyway.
+    """
+    from torch._dynamo import config as dynamo
+    from torch._inductor import config as inductor
+
     settings = {"inductor": inductor.save_config_portable(), "dynamo": dynamo.save_config_portable()}
 
     def to_text(value: Any) -> str:
@@ -210,7 +212,7 @@ def capture_state() -> dict[str, Any]:
     for setting in _list_settings():
         try:
             state[setting.name] = setting.read()
-        except (RuntimeError, AttributeError) as error:
+        except (RuntimeError, AttributeError, ImportError) as error:
             state[setting.name] = Unavailable(unavailable=str(error).splitlines()[0])
     return state
 

@@ -121,11 +121,13 @@ def capture_torch_build() -> TorchBuild:
 
 def capture_packages() -> tuple[Package, ...]:
     """Capture every installed distribution with its version and origin, sorted by name."""
-    packages = {}
+    packages: dict[str, Package] = {}
     for distribution in metadata.distributions():
         name, version = _read_name_and_version(distribution)
-        if name and name not in packages:  # the first on the path is the one that is imported
-            packages[name] = Package(name=name, version=version, origin=_read_origin(distribution))
+        origin = _read_origin(distribution)
+        # the first on the path is the one that is imported; but an egg-info in a source tree knows no origin
+        if name and (name not in packages or (packages[name].origin == "registry" and origin != "registry")):
+            packages[name] = Package(name=name, version=version, origin=origin)
     return tuple(packages[name] for name in sorted(packages))
 
 

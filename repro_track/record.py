@@ -222,7 +222,7 @@ class Component(Part):
 class TraceStep(Part):
     """One call of a scheduler's step: `latents` is the digest of what it returned.
 
-    `modules` are xxh3_128 digests in the order of `Trace.modules`, of every output since the step before; null: not called.
+    `modules` are xxh3_128 digests in the order of `Trace.modules`, of the outputs since the step before; null: not called.
     """
 
     index: int

@@ -12,8 +12,6 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import xxhash
-
 from repro_track.fingerprint import digest_tensor, digest_tensors_quickly, to_host
 from repro_track.record import Trace, TraceLevel, TraceStep, Unavailable
 
@@ -28,7 +26,8 @@ class TraceCollector:
         self._noise: str | None = None
         self._steps: list[dict[str, Any]] = []
         self._order: dict[str, int] = {}
-        self._pending: dict[str, xxhash.xxh3_128] = {}
+        self._pending: dict[str, str] = {}
+        self._calls: dict[str, int] = {}
 
     @property
     def wants_noise(self) -> bool:
@@ -36,10 +35,12 @@ class TraceCollector:
         return self._noise is None
 
     def on_module(self, name: str, output: Any) -> None:
-        """Take a module's output; several calls between two steps go into one digest, in their order."""
-        self._order.setdefault(name, len(self._order))
-        hasher = self._pending.setdefault(name, xxhash.xxh3_128())
-        hasher.update(digest_tensors_quickly(_list_tensors(output)).encode())
+        """Take a module's output. A second call between two steps is a column of its own, `name#2`: what is called
+        before and after a fault must not share a digest."""
+        call = self._calls[name] = self._calls.get(name, 0) + 1
+        column = name if call == 1 else f"{name}#{call}"
+        self._order.setdefault(column, len(self._order))
+        self._pending[column] = digest_tensors_quickly(_list_tensors(output))
 
     def on_step(self, scheduler: str, timestep: Any, sample: Any, result: Any) -> None:
         """Take one scheduler step: the sample that went in and the one that came out."""
@@ -60,8 +61,8 @@ class TraceCollector:
         )
 
     def _take_pending(self) -> dict[str, str]:
-        taken = {name: hasher.hexdigest() for name, hasher in self._pending.items()}
-        self._pending.clear()
+        taken, self._pending = self._pending, {}
+        self._calls.clear()
         return taken
 
     def finish(self) -> Trace:
@@ -177,7 +178,10 @@ def _make_watched(step: Any, *, name: str, collector: TraceCollector):
 
     @functools.wraps(step)
     def watched_step(*args, **kwargs):
-        given = signature.bind(*args, **kwargs).arguments
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            return step(*args, **kwargs)  # which says what is wrong better than we could
         sample: Any = given.get("sample")
         if collector.wants_noise and _is_tensor(sample):
             sample = sample.clone()  # some schedulers write into it

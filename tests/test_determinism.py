@@ -1,0 +1,137 @@
+"""Promises of determinism.py: what is recorded is in force, everything is put back, contradictions are named."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from repro_track.config import read_preset
+from repro_track.determinism import (
+    applied,
+    applied_variables,
+    capture_state,
+    list_contradictions,
+    restore_state,
+)
+from repro_track.errors import DeterminismError
+from repro_track.record import Unavailable
+
+SCRAMBLES = {
+    "legacy precision": lambda: torch.set_float32_matmul_precision("medium"),
+    "new precision": lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+    "tf32": lambda: setattr(torch.backends.cudnn, "allow_tf32", False),
+    "deterministic": lambda: torch.use_deterministic_algorithms(True, warn_only=True),
+    "sdp": lambda: torch.backends.cuda.enable_flash_sdp(False),
+    "oneDNN off": lambda: setattr(torch.backends.mkldnn, "enabled", False),
+    "dtype": lambda: torch.set_default_dtype(torch.float64),
+    "autocast": lambda: torch.set_autocast_enabled("cpu", True),
+    "fill": lambda: setattr(torch.utils.deterministic, "fill_uninitialized_memory", False),
+    "denormals": lambda: torch.set_flush_denormal(True),
+}
+
+
+@pytest.fixture(autouse=True)
+def numerics():
+    """Whatever a test does, the next one finds the settings as they were."""
+    before = capture_state()
+    yield
+    restore_state(before)
+    assert capture_state() == before
+
+
+@pytest.mark.parametrize("name", SCRAMBLES)
+def test_a_scrambled_setting_is_seen_and_put_back(name):
+    """Each setting that somebody changes is read as changed, and restoring brings every one of them back."""
+    before = capture_state()
+    SCRAMBLES[name]()
+    assert capture_state() != before
+    restore_state(before)
+    assert capture_state() == before
+
+
+def test_all_scrambles_at_once_are_put_back():
+    """Settings that exclude each other's getters are restored in the order that works."""
+    before = capture_state()
+    for scramble in SCRAMBLES.values():
+        scramble()
+    restore_state(before)
+    assert capture_state() == before
+
+
+def test_restoring_what_is_in_force_changes_nothing():
+    """Restoring the present state is a no-op, which naive writing is not (`none` would become `ieee`)."""
+    before = capture_state()
+    restore_state(before)
+    assert capture_state() == before
+
+
+@pytest.mark.parametrize("name", ["strict", "fast"])
+def test_a_policy_is_in_force_and_put_back(name):
+    """Every flag of a policy reads back as asked for, and the former state returns afterwards."""
+    preset = read_preset("determinism", name)
+    before = capture_state()
+    with applied(preset["flags"], num_threads=1, policy=name) as (requested, state):
+        assert requested == {**preset["flags"], "num_threads": 1}
+        assert list_contradictions(requested, state) == []
+        assert capture_state() == state
+        assert torch.are_deterministic_algorithms_enabled() == (name == "strict")
+    assert capture_state() == before
+
+
+def test_an_unknown_flag_is_refused():
+    """A flag that torch does not have is named, and nothing is changed."""
+    with pytest.raises(DeterminismError, match="cudnn.determinstic"), applied({"cudnn.determinstic": True}, policy="x"):
+        pass
+
+
+def test_a_flag_that_cannot_be_set_is_a_contradiction():
+    """A setting that reads back otherwise than asked for is an error that names it."""
+    with pytest.raises(DeterminismError, match="cpu_capability"), applied({"cpu_capability": "NEON"}, policy="x"):
+        pass
+
+
+def test_what_cannot_be_read_is_unavailable():
+    """A getter that raises gives an Unavailable with torch's words, not a guess."""
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    torch.backends.cudnn.rnn.fp32_precision = "ieee"
+    value = capture_state()["cudnn.allow_tf32"]
+    assert isinstance(value, Unavailable)
+    assert "mix" in value.unavailable.lower()
+
+
+def test_a_variable_that_arrives_too_late_is_named():
+    """A variable that torch has read already is an error that names it and both values."""
+    with (
+        pytest.raises(DeterminismError, match="ATEN_CPU_CAPABILITY") as caught,
+        applied_variables({"ATEN_CPU_CAPABILITY": "avx2"}),
+    ):
+        pass
+    assert "avx2" in caught.value.expected
+
+
+def test_variables_in_time_are_in_force(python):
+    """A variable set before torch is imported is in force, and is put back afterwards."""
+    script = (
+        "import os\n"
+        "from repro_track.determinism import applied_variables\n"
+        "with applied_variables({'ATEN_CPU_CAPABILITY': 'default'}):\n"
+        "    import torch\n"
+        "    print(torch.backends.cpu.get_cpu_capability())\n"
+        "print(os.environ.get('ATEN_CPU_CAPABILITY'))\n"
+    )
+    assert python("-c", script).out.split() == ["DEFAULT", "None"]
+
+
+def test_portable_caps_the_instruction_set():
+    """`determinism=portable` in a fresh process runs with AVX2 and one thread, whatever the machine has more."""
+    script = (
+        "from repro_track.config import read_preset\n"
+        "from repro_track.determinism import applied, applied_variables\n"
+        "p = read_preset('determinism', 'portable')\n"
+        "with applied_variables(p['environment']):\n"
+        "    with applied(p['flags'], num_threads=p['num_threads'], policy='portable') as (_, state):\n"
+        "        print(state['cpu_capability'], state['num_threads'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["AVX2", "1"]

@@ -1,0 +1,156 @@
+"""Promises of pipeline.py: a folder or a Hub id to a pipeline; arguments from the signature; components described."""
+
+import pytest
+import torch
+from diffusers import DDIMPipeline
+
+from repro_track.config import PipelineConfig, SchedulerConfig
+from repro_track.errors import PipelineError, UsageError
+from repro_track.fingerprint import digest_file
+from repro_track.pipeline import (
+    bind_arguments,
+    build_pipeline,
+    count_images,
+    describe_components,
+    find_builtin,
+    resolve_location,
+    to_plain,
+)
+
+
+def build(config, scheduler=None, dtype="float32", device="cpu"):
+    return build_pipeline(config, scheduler=scheduler or SchedulerConfig(), dtype=dtype, device=device)
+
+
+@pytest.fixture
+def saved(tiny_pipeline, tmp_path):
+    tiny_pipeline.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_any_saved_folder_is_loaded(saved):
+    """A folder that save_pretrained wrote is loaded as the class that its model_index names."""
+    pipe = build(PipelineConfig(path=str(saved)))
+    assert type(pipe) is DDIMPipeline
+    assert pipe.unet.dtype == torch.float32
+
+
+def test_a_scheduler_is_swapped_with_its_settings(saved):
+    """Another scheduler keeps the saved settings but for those that are overridden."""
+    scheduler = SchedulerConfig("DDPMScheduler", {"clip_sample_range": 2.0})
+    pipe = build(PipelineConfig(path=str(saved)), scheduler)
+    assert type(pipe.scheduler).__name__ == "DDPMScheduler"
+    assert pipe.scheduler.config.clip_sample_range == 2.0
+    assert pipe.scheduler.config.beta_schedule == "linear"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"path": "/nope"}, "/nope"),
+        ({"path": None}, "pipeline.path is None"),
+        ({"repo_id": "a/b"}, "pipeline.repo_id is 'a/b'"),
+        ({"class_name": "DDIMPipelin"}, "DDIMPipelin"),
+        ({"class_name": "DDIMScheduler"}, "DDIMScheduler"),
+        ({"path": "builtin:nope"}, "nope"),
+    ],
+)
+def test_a_wrong_pipeline_is_named(saved, change, named):
+    """A folder that is not there, two sources or none, a class that is none: refused with what was found."""
+    config = PipelineConfig(**{"path": str(saved), **change})
+    with pytest.raises(UsageError) as caught:
+        build(config)
+    assert named in caught.value.found
+
+
+def test_near_names_are_suggested(saved):
+    """A typo in a class, a scheduler setting or an argument comes with the nearest right name."""
+    with pytest.raises(UsageError) as caught:
+        build(PipelineConfig(path=str(saved), class_name="DDIMPipelin"))
+    assert "DDIMPipeline" in caught.value.expected
+    with pytest.raises(UsageError) as caught:
+        build(PipelineConfig(path=str(saved)), SchedulerConfig(config={"clip_sampel": True}))
+    assert "clip_sample" in caught.value.advice
+    with pytest.raises(UsageError) as caught:
+        bind_arguments(build(PipelineConfig(path=str(saved))), {"num_inference_step": 3})
+    assert "num_inference_steps" in caught.value.advice
+
+
+@pytest.mark.parametrize("words", [{"dtype": "float33"}, {"device": "tpu9"}, {"device": "cuda:99"}])
+def test_a_wrong_dtype_or_device_is_named(saved, words):
+    """A dtype or device that is not there is refused before the model is loaded."""
+    with pytest.raises(UsageError):
+        build(PipelineConfig(path=str(saved)), **words)
+
+
+def test_a_damaged_folder_is_one_message(saved):
+    """A model whose weights are gone is one message that names the folder."""
+    next((saved / "unet").glob("*.safetensors")).unlink()
+    with pytest.raises(PipelineError, match=str(saved)):
+        build(PipelineConfig(path=str(saved)))
+
+
+def test_a_missing_hub_model_is_one_message(tmp_path, monkeypatch):
+    """A Hub model that is not in the cache, with the Hub out of reach, is one message."""
+    with pytest.raises(PipelineError, match="nobody/nothing"):
+        build(PipelineConfig(repo_id="nobody/nothing"))
+
+
+def test_every_argument_is_bound(tiny_pipeline):
+    """The record has every argument of the pipeline's own signature, defaults included."""
+    bound = bind_arguments(tiny_pipeline, {"eta": 0.5})
+    assert bound["eta"] == 0.5
+    assert bound["num_inference_steps"] == 50
+    assert set(bound) >= {"batch_size", "generator", "use_clipped_model_output", "output_type"}
+
+
+@pytest.mark.parametrize(
+    ("bound", "number"),
+    [
+        ({}, 1),
+        ({"batch_size": 3}, 3),
+        ({"prompt": "a"}, 1),
+        ({"prompt": ["a", "b"], "num_images_per_prompt": 2}, 4),
+    ],
+)
+def test_images_are_counted(bound, number):
+    """A call makes prompts times images per prompt, or its batch size."""
+    assert count_images(bound) == number
+
+
+def test_components_are_described(saved):
+    """Each component has its class, config and folder; models also their files' digests and one of their memory."""
+    pipe = build(PipelineConfig(path=str(saved)))
+    unet = next(part for part in describe_components(pipe) if part.name == "unet")
+    (weight,) = unet.weights
+    assert weight.sha256 == digest_file(saved / "unet" / weight.path)
+    assert (unet.location, unet.dtype, unet.device) == (str(saved / "unet"), "float32", "cpu")
+    assert unet.config["block_out_channels"] == [4, 8]
+
+
+def test_a_weight_changed_in_memory_is_seen(saved):
+    """One weight changed by one ulp after loading changes the digest of the memory, not that of the file."""
+    pipe = build(PipelineConfig(path=str(saved)))
+    before = {part.name: part for part in describe_components(pipe)}["unet"]
+    weight = pipe.unet.conv_in.weight
+    with torch.no_grad():
+        weight[0, 0, 0, 0] = torch.nextafter(weight[0, 0, 0, 0], torch.tensor(torch.inf))
+    after = {part.name: part for part in describe_components(pipe)}["unet"]
+    assert before.weights == after.weights
+    assert before.memory_xxh3 != after.memory_xxh3
+
+
+def test_plain_values():
+    """Tensors become digests, classes and functions their names, everything else JSON."""
+    value = to_plain({"a": (1, None), "t": torch.zeros(2), "f": torch.nn.functional.relu, "s": {"b", "a"}})
+    assert value["a"] == [1, None]
+    assert value["t"]["shape"] == [2]
+    assert value["f"] == "torch.nn.functional.relu"
+    assert value["s"] == ["a", "b"]
+
+
+def test_the_embedded_model_is_found():
+    """The digits ship with the package; another name is refused."""
+    assert resolve_location(PipelineConfig(path="builtin:digits")) == find_builtin("digits")
+    with pytest.raises(UsageError):
+        find_builtin("letters")
