@@ -6,6 +6,7 @@ Only Python files and modules are ever started again, with this interpreter; nev
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 from repro_track.errors import ReplayError
@@ -43,10 +44,22 @@ def capture_command(*, ordinal: int, folder: Path) -> Command:
     return _make_command("script", sys.argv[1:], found, cwd=str(Path.cwd()), ordinal=ordinal)
 
 
-def make_config_command(*, ordinal: int) -> Command:
+_blocks: Counter[tuple[str, ...]] = Counter()
+
+
+def count_block() -> int:
+    """Count this `track()` block: its place among those of the process, from 0. The jobs of a Hydra sweep that share a
+    process count each for itself, because each is replayed by itself."""
+    job = read_hydra_overrides()
+    key = ("process",) if job is None else ("job", *job)
+    _blocks[key] += 1
+    return _blocks[key] - 1
+
+
+def make_config_command() -> Command:
     """Make the command of `repro-track run`: its resolved config is all that there is to it."""
     script = Unavailable(unavailable="repro-track run has no script: the config is the command")
-    return _make_command("config", [], script, cwd=str(Path.cwd()), ordinal=ordinal)
+    return _make_command("config", [], script, cwd=str(Path.cwd()), ordinal=0)
 
 
 def _make_command(kind: CommandKind, argv: list[str], script: str | Unavailable, *, cwd: str, ordinal: int) -> Command:

@@ -98,6 +98,7 @@ def build_pipeline(config: PipelineConfig, *, scheduler: SchedulerConfig, dtype:
         PipelineError: diffusers cannot load it.
     """
     import torch
+    from diffusers.utils import is_accelerate_available
 
     location = resolve_location(config)
     torch_dtype = getattr(torch, dtype, None)
@@ -107,9 +108,11 @@ def build_pipeline(config: PipelineConfig, *, scheduler: SchedulerConfig, dtype:
     pipeline_class: Any = get_diffusers_class(
         config.class_name or "DiffusionPipeline", base="DiffusionPipeline", key="pipeline.class_name"
     )
-    named = {
+    named: dict[str, Any] = {
         name: value for name, value in (("revision", config.revision), ("variant", config.variant)) if value is not None
     }
+    if not is_accelerate_available():
+        named["low_cpu_mem_usage"] = False  # the default without accelerate is the same, and a warning
     _quieten_diffusers()
     try:
         pipe = pipeline_class.from_pretrained(location, dtype=torch_dtype, **named, **config.arguments)

@@ -268,23 +268,16 @@ def print_comparison(comparison: Comparison, *, console: Console) -> None:
 def print_differences(
     differences: Sequence[Difference], *, console: Console, title: str = "What differs, most likely causes first"
 ) -> None:
-    """Print a table of differences; nothing if there is none."""
-    from rich.table import Table
+    """Print differences, a line each; nothing if there is none."""
     from rich.text import Text
 
     if not differences:
         return
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("kind", "what", "expected", "actual"):
-        table.add_column(heading, overflow="fold")
+    console.print(f"{title}:")
     for difference in differences[:30]:
-        table.add_row(
-            difference.kind,
-            Text(to_printable(difference.place)),
-            Text(to_printable(difference.expected, limit=60)),
-            Text(to_printable(difference.actual, limit=60)),
-        )
-    console.print(table)
+        expected, actual = (to_printable(value, limit=60) for value in (difference.expected, difference.actual))
+        place = to_printable(difference.place, limit=120)
+        console.print(Text.assemble(f"  {difference.kind:<10}", (place, "bold"), f": {expected} -> {actual}"))
     if len(differences) > 30:
         console.print(f"  and {len(differences) - 30} more (--json gives all)")
 

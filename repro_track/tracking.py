@@ -7,7 +7,6 @@ setting and generator that it touched, also when the run fails.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import resource
 import shutil
 import sys
@@ -64,8 +63,6 @@ from repro_track.record import (
 )
 from repro_track.redaction import WITHHELD, redact_text, redact_tree, redact_words
 from repro_track.store import StoredRun
-
-_ordinals = itertools.count()
 
 
 def track(
@@ -177,7 +174,7 @@ class TrackedRun:
             raise UsageError(
                 f"determinism.num_threads is {threads}", expected="1 or more, or null for what torch chooses"
             )
-        self._ordinal = next(_ordinals)
+        self._ordinal = 0 if is_config else command.count_block()
         self._handover = Handover.find(ordinal=self._ordinal)
         expected = self._handover.expected if self._handover else None
         self._root, self._origin = _choose_root(seed, seeds=seeds, expected=expected)
@@ -209,7 +206,7 @@ class TrackedRun:
         began = time.perf_counter()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._command = (
-            command.make_config_command(ordinal=self._ordinal)
+            command.make_config_command()
             if self._is_config
             else command.capture_command(ordinal=self._ordinal, folder=self._folder)
         )
