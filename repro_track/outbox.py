@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
@@ -147,19 +148,19 @@ def log_folder(
     return record
 
 
-def _serve() -> None:
+def _serve(reply: Callable[[Mapping[str, Any]], None]) -> None:
     """The other side: open the store, start the run, log it. Silence before the last word means a death."""
     address = Address(**json.loads(sys.stdin.readline()))
     store = Store(address.uri)
     if not sys.stdin.readline():
         return
     run = store.start_run(experiment=address.experiment, name=address.name, user=address.user, source=address.source)
-    _reply({"run": asdict(run)})
+    reply({"run": asdict(run)})
     folder = Path(address.folder)
     word = sys.stdin.readline()
     if word:
         log_folder(store, run, folder=folder, description=json.loads(word)["description"])
-        _reply({"done": True})
+        reply({"done": True})
     elif (folder / RECORD_NAME).is_file():
         left = read_record(folder / RECORD_NAME)
         if left.status == "running":
@@ -174,26 +175,22 @@ def _serve() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _reply(message: Mapping[str, Any]) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        print(json.dumps(message), flush=True)
-
-
 def main() -> None:
     """Serve one run, and tell every failure in one message."""
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # replies have stdout for themselves, whatever a library prints
+
+    def reply(message: Mapping[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(message), file=replies, flush=True)
+
     try:
-        _serve()
+        _serve(reply)
     except errors.ReproTrackError as error:
-        _reply(
-            {
-                "error": {
-                    "kind": type(error).__name__,
-                    "found": error.found,
-                    "expected": error.expected,
-                    "advice": error.advice,
-                }
-            }
-        )
+        words = {"found": error.found, "expected": error.expected, "advice": error.advice}
+        reply({"error": {"kind": type(error).__name__, **words}})
+    except Exception:
+        traceback.print_exc()  # its last line is what the other side quotes
     sys.stderr.flush()
     # everything is committed: taking MLflow and its database engine down in order would cost the run another second
     os._exit(0)
