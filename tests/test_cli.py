@@ -1,0 +1,41 @@
+"""Promises of cli.py: help for everything, and Hydra's own flags behind `run`."""
+
+import pytest
+
+import repro_track
+
+
+@pytest.mark.parametrize("command", ["", "replay", "show", "diff", "find", "verify", "ui"])
+def test_every_command_has_help(cli, command):
+    """Each command explains itself on stdout with exit code 0."""
+    result = cli(*[command] if command else [], "--help")
+    assert result.code == 0
+    assert result.out.startswith("Usage: repro-track")
+
+
+def test_the_version_is_the_packages(cli):
+    """`--version` prints the version that the records carry."""
+    assert cli("--version").out.strip().endswith(repro_track.__version__)
+
+
+def test_hydra_flags_pass_through(cli):
+    """`--help` and `--cfg job` are Hydra's, with our groups; an override needs no plus under `call`."""
+    text = cli("run", "--help").out
+    for words in ("repro-track run", "determinism: fast, portable, strict", "trace: modules, off, steps"):
+        assert words in text
+    assert "prompt: a cat" in cli("run", "--cfg", "job", 'call.prompt="a cat"').out
+
+
+def test_a_config_dir_of_ones_own_is_found(cli, tmp_path):
+    """`--config-dir` adds a person's own presets to ours."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    result = cli("run", "--config-dir", tmp_path, "experiment=mine", "--cfg", "job")
+    assert "seed: 7" in result.out, result.err
+
+
+def test_wrong_words_are_usage(cli):
+    """An unknown command or option is exit code 2 with a hint, as everywhere."""
+    assert cli("replya").code == 2
+    assert cli("replay").code == 2
+    assert cli("replay", "latest", "--require", "perfect").code == 2
