@@ -35,4 +35,8 @@ print(f"| share assigned to a class with at least {SURE} probability | samples |
 print("|---|---|---|")
 print(f"| logistic regression | {(chances.max(axis=1) >= SURE).mean():.1%} | {(unseen >= SURE).mean():.1%} |")
 print()
-print(f"Classes that appear: {(counts > 0).sum()} of 10, each in " + ", ".join(str(count) for count in counts) + " samples.")
+print(
+    f"Classes that appear: {(counts > 0).sum()} of 10, each in "
+    + ", ".join(str(count) for count in counts)
+    + " samples."
+)

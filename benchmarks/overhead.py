@@ -34,10 +34,15 @@ pipe = DDIMPipeline.from_pretrained(sys.argv[1], dtype=torch.float32)
 pipe.set_progress_bar_config(disable=True)
 words = dict(num_inference_steps=int(sys.argv[2]), output_type="np")
 """
-BARE = PIPELINE + """
+BARE = (
+    PIPELINE
+    + """
 pipe(generator=torch.Generator().manual_seed(3), **words)
 """
-BY_HAND = PIPELINE + """
+)
+BY_HAND = (
+    PIPELINE
+    + """
 images = pipe(generator=torch.Generator().manual_seed(3), **words).images
 import os, tempfile, time
 import numpy as np
@@ -61,6 +66,7 @@ with tempfile.TemporaryDirectory() as folder:
     client.log_artifacts(run.info.run_id, folder)
 client.set_terminated(run.info.run_id)
 """
+)
 TRACKED = """
 import sys
 import repro_track as rt
@@ -114,10 +120,16 @@ def compare(name, model, steps, environment, rounds):
     for _ in range(rounds):
         for variant, script in VARIANTS.items():
             samples[variant].append(measure([sys.executable, "-c", script, model, str(steps)], environment)[:3])
-    medians = {variant: [statistics.median(column) for column in zip(*rows)] for variant, rows in samples.items()}
+    medians = {
+        variant: [statistics.median(column) for column in zip(*rows, strict=True)] for variant, rows in samples.items()
+    }
     bare = medians["bare"]
     for variant, (wall, cpu, memory) in medians.items():
-        extra = "" if variant == "bare" else f"+{wall - bare[0]:.2f} s | +{cpu - bare[1]:.2f} s | +{memory - bare[2]:.0f} MiB"
+        extra = (
+            ""
+            if variant == "bare"
+            else f"+{wall - bare[0]:.2f} s | +{cpu - bare[1]:.2f} s | +{memory - bare[2]:.0f} MiB"
+        )
         print(f"| {name} | {variant} | {wall:.2f} s | {extra or '- | - | -'} |", flush=True)
     return {variant: row[0] for variant, row in medians.items()}
 
@@ -144,10 +156,17 @@ def main():
 
     import repro_track as rt
 
-    print(f"{date.today()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, {rounds} rounds\n")
+    print(
+        f"{date.today()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, {rounds} rounds\n"
+    )
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        environment = {**os.environ, "REPRO_TRACK_HOME": str(home), "BENCHMARK_STORE": f"sqlite:///{folder}/by_hand.db", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment = {
+            **os.environ,
+            "REPRO_TRACK_HOME": str(home),
+            "BENCHMARK_STORE": f"sqlite:///{folder}/by_hand.db",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
         environment.pop("MLFLOW_TRACKING_URI", None)
         os.chdir(folder)  # MLflow's default artifact folder of the by-hand variant is ./mlruns
         digits = rt.find_builtin("digits")
@@ -157,7 +176,9 @@ def main():
         print("| work | variant | wall | extra wall | extra CPU | extra memory |\n|---|---|---|---|---|---|")
         demo = compare("demo", digits, 50, environment, rounds)
         extra = {variant: demo[variant] - demo["bare"] for variant in demo}
-        notes = [f"demo: tracking costs {extra['tracked'] / extra['by hand']:.2f} of the by-hand variant's extra wall time (aim: 0.5)"]
+        notes = [
+            f"demo: tracking costs {extra['tracked'] / extra['by hand']:.2f} of the by-hand variant's extra wall time (aim: 0.5)"
+        ]
         if not arguments.quick:
             large = str(Path(folder) / "large")
             make_large_model(large)
@@ -166,10 +187,14 @@ def main():
             two = compare(f"{2 * steps} steps", large, 2 * steps, environment, rounds)
             further = (two["tracked"] - one["tracked"]) / (two["bare"] - one["bare"]) - 1
             extra = {variant: one[variant] - one["bare"] for variant in one}
-            notes.append(f"{steps} steps: tracking costs {extra['tracked'] / extra['by hand']:.2f} of the by-hand variant's extra wall time (aim: 0.5)")
+            notes.append(
+                f"{steps} steps: tracking costs {extra['tracked'] / extra['by hand']:.2f} of the by-hand variant's extra wall time (aim: 0.5)"
+            )
             notes.append(f"each further {steps} steps cost {further:+.1%} when tracked (aim: 1 %)")
         run, replay = time_replay(environment, rounds)
-        notes.append(f"repro-track run {run:.2f} s, its replay {replay:.2f} s: {replay - 1.05 * run:+.2f} s beyond 1.05 of the run (aim: 1 s)")
+        notes.append(
+            f"repro-track run {run:.2f} s, its replay {replay:.2f} s: {replay - 1.05 * run:+.2f} s beyond 1.05 of the run (aim: 1 s)"
+        )
         program = str(Path(sys.executable).parent / "repro-track")
         help_s = statistics.median(measure([program, "--help"], environment)[0] for _ in range(5))
         notes.append(f"repro-track --help {help_s:.2f} s (aim: 0.3 s)")

@@ -14,7 +14,7 @@ import click
 from repro_track import __version__
 from repro_track.errors import ReproTrackError
 
-VERDICT_NAMES = ["bit-exact", "pixel-exact", "within-tolerance", "diverged", "not-comparable"]
+REQUIREMENTS = ["bit-exact", "pixel-exact", "within-tolerance"]
 
 
 class _Group(click.Group):
@@ -59,7 +59,7 @@ def run(words: tuple[str, ...]) -> None:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "--require",
-    type=click.Choice(VERDICT_NAMES[:3]),
+    type=click.Choice(REQUIREMENTS),
     default="bit-exact",
     show_default=True,
     help="The verdict that counts as reproduced.",
@@ -73,33 +73,34 @@ def run(words: tuple[str, ...]) -> None:
 )
 @click.option(
     "--tolerance",
-    default="same_device",
-    show_default=True,
     metavar="PROFILE",
-    help="The tolerance profile of conf/tolerance for within-tolerance.",
+    help="The profile of conf/tolerance for within-tolerance; else the one that the run was made with.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan and what differs here; run nothing.")
 @click.option("--trust", is_flag=True, help="Run it although this machine did not log it.")
 @click.option("--json", "as_json", is_flag=True, help="Print data instead of the verdict's word.")
 def replay(
-    runs: tuple[str, ...], require: str, numerics: str, tolerance: str, dry_run: bool, trust: bool, as_json: bool
+    runs: tuple[str, ...], require: str, numerics: str, tolerance: str | None, dry_run: bool, trust: bool, as_json: bool
 ) -> None:
     """Run a logged run again in a fresh process, compare, and log the verdict."""
     from repro_track import replay as replaying
 
-    codes = [
-        replaying.replay_and_show(
-            one,
-            required=require,
-            restores_numerics=numerics == "restore",
-            tolerance=tolerance,
-            dry_run=dry_run,
-            trusted=trust,
-            as_json=as_json,
-        )
-        for one in runs
-    ]
-    sys.exit(max(codes))
+    def replay_one(run: str) -> int:
+        try:
+            return replaying.replay_and_show(
+                run,
+                required=require,
+                restores_numerics=numerics == "restore",
+                tolerance=tolerance,
+                dry_run=dry_run,
+                trusted=trust,
+                as_json=as_json,
+            )
+        except ReproTrackError as error:  # the other runs are replayed all the same
+            click.echo(f"error: {error}", err=True)
+            return error.exit_code
+
+    sys.exit(max(replay_one(run) for run in runs))
 
 
 @main.command()

@@ -3,7 +3,7 @@
 What is recorded is always what torch answers, never what was asked for. A setting that cannot be read is
 `Unavailable` with torch's own message. Order and getters: NUMERICS.md.
 
-torch is imported inside the functions: `applied_variables` has to run before it is loaded.
+torch is imported inside the functions: `apply_variables` has to run before it is loaded.
 """
 
 from __future__ import annotations
@@ -250,9 +250,10 @@ def list_contradictions(requested: Mapping[str, Any], state: Mapping[str, Any]) 
     return [(name, value, state.get(name)) for name, value in requested.items() if state.get(name) != value]
 
 
-@contextlib.contextmanager
-def applied_variables(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables (null: unset) that torch reads when it is loaded, and put the former ones back.
+def apply_variables(variables: Mapping[str, str | None]) -> None:
+    """Set environment variables (null: unset) that torch reads once for the whole process.
+
+    They stay set: taking them away afterwards would only hide what is in force.
 
     Raises:
         DeterminismError: torch is loaded already and a variable that it has read by now has another value.
@@ -260,22 +261,13 @@ def applied_variables(variables: Mapping[str, str | None]) -> Iterator[None]:
     late = {name: value for name, value in variables.items() if os.environ.get(name) != value}
     if late and "torch" in sys.modules:
         late = {name: value for name, value in late.items() if not _may_still_be_set(name)}
-        if late:
-            name, value = next(iter(late.items()))
-            raise DeterminismError(
-                f"{name} is {os.environ.get(name)!r}, and torch has read it already",
-                expected=f"{name}={value} before torch is imported",
-                advice=f"start the program with {name}={value} in its environment, or import torch after track() opens",
-            )
-    former = {name: os.environ.get(name) for name in variables}
-    _set_variables(variables)
-    try:
-        yield
-    finally:
-        _set_variables(former)
-
-
-def _set_variables(variables: Mapping[str, str | None]) -> None:
+    if late and "torch" in sys.modules:
+        name, value = next(iter(late.items()))
+        raise DeterminismError(
+            f"{name} is {os.environ.get(name)!r}, and torch has read it already",
+            expected=f"{name}={value} before torch is imported, or for cuBLAS before the GPU is used",
+            advice=f"start the program with {name}={value} in its environment, open track() earlier, or choose determinism=fast",
+        )
     for name, value in variables.items():
         if value is None:
             os.environ.pop(name, None)

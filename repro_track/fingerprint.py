@@ -33,6 +33,10 @@ class HostTensor:
     shape: tuple[int, ...]
     data: memoryview
 
+    def copy(self) -> HostTensor:
+        """Give a tensor of its own memory, which stays as it is whatever happens to the value that it was made of."""
+        return HostTensor(self.dtype, self.shape, memoryview(bytes(self.data)))
+
     def to_numpy(self) -> np.ndarray:
         """Give the values as a NumPy array; bfloat16, which NumPy lacks, is widened exactly to float32."""
         if self.dtype == "bfloat16":

@@ -114,10 +114,12 @@ def find_picture(text: str) -> list[str]:
     return [run.run_id for run in runs]
 
 
-def make_tolerance(name: str) -> Tolerance:
-    """Make a tolerance profile of `conf/tolerance`."""
-    preset = read_preset("tolerance", name)
-    return Tolerance(name, preset["rtol"], preset["atol"])
+def make_tolerance(name: str | None, *, recorded: RunRecord) -> Tolerance:
+    """Make a tolerance profile: the one of `conf/tolerance` that is named, else the one that the run was made with."""
+    preset = recorded.config.resolved.get("tolerance") if name is None else None
+    if not isinstance(preset, dict) or not {"name", "rtol", "atol"} <= set(preset):
+        preset = read_preset("tolerance", name or "same_device")
+    return Tolerance(preset["name"], preset["rtol"], preset["atol"])
 
 
 def compare(expected: str, actual: str) -> Comparison:
@@ -129,7 +131,7 @@ def compare(expected: str, actual: str) -> Comparison:
             right.record,
             expected_tensors=left.load_output_tensors(Path(one)),
             actual_tensors=right.load_output_tensors(Path(other)),
-            tolerance=make_tolerance("same_device"),
+            tolerance=make_tolerance(None, recorded=left.record),
         )
 
 

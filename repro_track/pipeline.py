@@ -255,7 +255,6 @@ def _describe_component(name: str, part: Any) -> Component:
     location = _find_location(part)
     commit = _SNAPSHOT.search(location or "")
     is_model = hasattr(part, "register_forward_hook")
-    memory = digest_tensors_quickly([*part.parameters(), *part.buffers()]) if is_model else None
     return Component(
         name=name,
         class_name=f"{type(part).__module__.split('.')[0]}.{type(part).__name__}",
@@ -263,10 +262,24 @@ def _describe_component(name: str, part: Any) -> Component:
         location=location,
         dtype=str(part.dtype).removeprefix("torch.") if is_model and hasattr(part, "dtype") else None,
         device=str(part.device) if is_model and hasattr(part, "device") else None,
+        channels_last=is_model and any(_is_channels_last(weight) for weight in part.parameters()),
         commit=commit["commit"] if commit else None,
         weights=_digest_weights(Path(location)) if is_model and location else (),
-        memory_xxh3=memory,
+        memory_xxh3=_digest_memory(part) if is_model else None,
     )
+
+
+def _is_channels_last(weight: Any) -> bool:
+    import torch
+
+    return weight.dim() == 4 and not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def _digest_memory(model: Any) -> Known[str]:
+    try:
+        return digest_tensors_quickly([*model.parameters(), *model.buffers()])
+    except (RuntimeError, TypeError) as error:  # offloaded to the meta device, or a packed dtype without plain bytes
+        return Unavailable(unavailable=f"the weights in memory cannot be read: {_first_line(error)}")
 
 
 def _find_location(part: Any) -> str | None:

@@ -206,7 +206,10 @@ class WeightFile(Part):
 
 
 class Component(Part):
-    """One component of a pipeline: its class, its config, its weights on disk and in memory (xxh3_128)."""
+    """One component of a pipeline: its class, its config, its weights on disk and in memory (xxh3_128).
+
+    `channels_last`: some of its weights lie in memory that way, which chooses other kernels.
+    """
 
     name: str
     class_name: str
@@ -214,9 +217,10 @@ class Component(Part):
     location: str | None = None
     dtype: str | None = None
     device: str | None = None
+    channels_last: bool = False
     commit: str | None = None
     weights: tuple[WeightFile, ...] = ()
-    memory_xxh3: str | None = None
+    memory_xxh3: Known[str] | None = None
 
 
 class TraceStep(Part):

@@ -110,7 +110,14 @@ def _list_weight_differences(record: RunRecord) -> tuple[compare.Difference, ...
 
 
 def replay_and_show(
-    text: str, *, required: str, restores_numerics: bool, tolerance: str, dry_run: bool, trusted: bool, as_json: bool
+    text: str,
+    *,
+    required: str,
+    restores_numerics: bool,
+    tolerance: str | None,
+    dry_run: bool,
+    trusted: bool,
+    as_json: bool,
 ) -> int:
     """Replay one run and show what came of it.
 
@@ -120,10 +127,10 @@ def replay_and_show(
     Raises:
         ReplayError, RefusedError, and whatever finding a run can raise.
     """
-    profile = lookup.make_tolerance(tolerance)
     console = report.open_console()
     # one of our own, by its whole id, needs no store to begin with: MLflow is loaded while the child runs
     found = lookup.recall(text) or lookup.find(text)
+    profile = lookup.make_tolerance(tolerance, recorded=found.record)
     with _made_handover(found, restores_numerics=restores_numerics) as handover:
         plan = make_plan(found.record, folder=handover.folder, restores_numerics=restores_numerics)
         _print_plan(plan, found.record, console=console)

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from repro_track import command, pipeline, report
+from repro_track import command, pipeline, report, seeding
 from repro_track.config import RunConfig, data_folder
 from repro_track.errors import ReproTrackError, UsageError
 from repro_track.record import TraceLevel
@@ -33,14 +33,15 @@ def run_config(config: RunConfig) -> TrackedRun:
         UsageError: a value in the config that cannot be used; nothing is logged then.
         PipelineError: the pipeline cannot be loaded, or failed while it ran (which is logged).
     """
-    location = pipeline.resolve_location(config.pipeline)  # before anything is started
+    # before anything is started
+    location = pipeline.resolve_location(config.pipeline)
+    seeding.make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
     resolved = asdict(config)
     if config.pipeline.path is not None and not config.pipeline.path.startswith(pipeline.BUILTIN):
         resolved["pipeline"]["path"] = location  # absolute: a replay may start elsewhere
     run = TrackedRun(
         experiment=config.store.experiment_name,
         seed=config.seed,
-        num_images=config.num_images,
         seeds=config.seeds,
         generator=config.generator,
         policy=asdict(config.determinism),

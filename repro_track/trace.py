@@ -40,7 +40,10 @@ class TraceCollector:
         call = self._calls[name] = self._calls.get(name, 0) + 1
         column = name if call == 1 else f"{name}#{call}"
         self._order.setdefault(column, len(self._order))
-        self._pending[column] = digest_tensors_quickly(_list_tensors(output))
+        try:
+            self._pending[column] = digest_tensors_quickly(_list_tensors(output))
+        except (RuntimeError, TypeError) as error:  # a dtype without plain bytes must not end the run
+            self._pending[column] = f"unavailable: {str(error).splitlines()[0]}"
 
     def on_step(self, scheduler: str, timestep: Any, sample: Any, result: Any) -> None:
         """Take one scheduler step: the sample that went in and the one that came out."""

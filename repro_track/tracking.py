@@ -11,6 +11,7 @@ import resource
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ from repro_track import (
     trace,
 )
 from repro_track.errors import PipelineError, ReproTrackError, UsageError
-from repro_track.fingerprint import save_tensors, to_pixels
+from repro_track.fingerprint import save_tensors, to_host, to_pixels
 from repro_track.handover import Handover
 from repro_track.outbox import Address, Outbox
 from repro_track.record import (
@@ -69,7 +70,6 @@ def track(
     *,
     experiment: str | None = None,
     seed: int | None = None,
-    num_images: int = 1,
     seeds: Sequence[int] | None = None,
     generator: str = "cpu",
     determinism: str | Mapping[str, Any] = "strict",
@@ -90,8 +90,7 @@ def track(
     Args:
         experiment: the name of the MLflow experiment; null: `repro_track`.
         seed: the root seed, 0 to 2**32 - 1; null draws one from the system's entropy and records it.
-        num_images: how many images are meant where the call itself does not say; image i has seed `seed + i`.
-        seeds: an explicit seed for each image, instead of `seed + i`.
+        seeds: an explicit seed for each image of a call, instead of `seed + i` for image i.
         generator: where the generators are that are made for you: `cpu` (the same noise on every device), or `device`.
         determinism: `strict`, `portable`, `fast`, or a mapping as in `conf/determinism`.
         num_threads: torch's threads; null keeps what torch chose, and records it.
@@ -110,7 +109,6 @@ def track(
     return TrackedRun(
         experiment=experiment or "repro_track",
         seed=seed,
-        num_images=num_images,
         seeds=seeds,
         generator=generator,
         policy=policy,
@@ -152,7 +150,6 @@ class TrackedRun:
         *,
         experiment: str,
         seed: int | None,
-        num_images: int,
         seeds: Sequence[int] | None,
         generator: str,
         policy: Mapping[str, Any],
@@ -178,8 +175,8 @@ class TrackedRun:
         self._handover = Handover.find(ordinal=self._ordinal)
         expected = self._handover.expected if self._handover else None
         self._root, self._origin = _choose_root(seed, seeds=seeds, expected=expected)
-        self._image_seeds = seeding.make_image_seeds(self._root, num_images=num_images, seeds=seeds)
-        self._explicit_seeds = seeds is not None
+        self._seeds = seeds
+        self._image_seeds = seeding.make_image_seeds(self._root, num_images=len(seeds or ()) or 1, seeds=seeds)
         self._generator_place, self._policy, self._trace_level = generator, policy, trace_level
         self._name, self._stem, self._resolved, self._overrides = name, stem, resolved, overrides
         self._starts_late, self._is_config = starts_late, is_config
@@ -197,6 +194,7 @@ class TrackedRun:
         self._pictures: list[Any] = []
         self._unknown: list[str] = []
         self._started = False
+        self._outbox: Outbox | None = None
         self._stored: StoredRun | None = None
         self.record: RunRecord | None = None
 
@@ -204,18 +202,18 @@ class TrackedRun:
 
     def __enter__(self) -> TrackedRun:
         began = time.perf_counter()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._command = (
-            command.make_config_command()
-            if self._is_config
-            else command.capture_command(ordinal=self._ordinal, folder=self._folder)
-        )
-        # the child of a replay logs nothing itself: the replay does, with the verdict
-        self._outbox = None if config.replay_folder() else Outbox(self._make_address())
-        pool = self._stack.enter_context(ThreadPoolExecutor(1))
-        self._source: Future[Source] = pool.submit(self._capture_source)
         try:
-            self._stack.enter_context(determinism.applied_variables(self._policy["environment"]))
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._command = (
+                command.make_config_command()
+                if self._is_config
+                else command.capture_command(ordinal=self._ordinal, folder=self._folder)
+            )
+            # the child of a replay logs nothing itself: the replay does, with the verdict
+            self._outbox = None if self.is_replay else Outbox(self._make_address())
+            pool = self._stack.enter_context(ThreadPoolExecutor(1))
+            self._source: Future[Source] = pool.submit(self._capture_source)
+            determinism.apply_variables(self._policy["environment"])
             with self.timed("import_torch"):
                 import torch  # noqa: F401  after the variables that it reads
             self._requested, self._numerics_before = self._stack.enter_context(
@@ -245,6 +243,9 @@ class TrackedRun:
                 return  # nothing was begun: nothing is left behind
             self._start()
             status, words = _read_status(error)
+            if error is not None:
+                text = redact_text("".join(traceback.format_exception(error)))
+                (self._folder / "error.txt").write_text(text, encoding="utf-8")
             self._phases["total"] = time.perf_counter() - self._began
             self._close(status, words)
         finally:
@@ -263,7 +264,8 @@ class TrackedRun:
     def __call__(self, pipe: Any, /, **arguments: Any) -> Any:
         """Call a diffusers pipeline with its own arguments, and record the call and its outputs.
 
-        Without `generator`, one is made for each image from the run's seeds, on the CPU unless the run says otherwise.
+        Without `generator`, one is made for each image from the run's seeds, on the CPU unless the run says otherwise;
+        each call begins with the same seeds again.
 
         Returns:
             what the pipeline returns, untouched.
@@ -394,14 +396,12 @@ class TrackedRun:
         if "generator" not in bound:
             return seeding.GeneratorWatch(prefix, [], made_by="repro_track")
         number = max(pipeline.count_images(bound), 1)
-        if self._explicit_seeds and number != len(self._image_seeds):
+        if self._seeds is not None and number != len(self._seeds):
             raise UsageError(
-                f"the call makes {number} images, and there are {len(self._image_seeds)} seeds",
+                f"the call makes {number} images, and there are {len(self._seeds)} seeds",
                 expected="one seed for each image",
             )
-        self._image_seeds = (
-            self._image_seeds if self._explicit_seeds else seeding.make_image_seeds(self._root, num_images=number)
-        )
+        self._image_seeds = seeding.make_image_seeds(self._root, num_images=number, seeds=self._seeds)
         device = "cpu" if self._generator_place == "cpu" else str(pipe.device)
         return seeding.GeneratorWatch(
             prefix, seeding.make_generators(self._image_seeds, device=device), made_by="repro_track"
@@ -429,7 +429,7 @@ class TrackedRun:
         # a replay's pictures name the run that they reproduce: then equal pictures are equal files
         owner = self._handover.expected.record_id if self._handover else self.record_id
         self._outputs.append(outputs.keep_output(raw, folder=self._folder / "outputs", record_id=owner))
-        self._tensors[raw.name] = raw.value
+        self._tensors[raw.name] = to_host(raw.value).copy()  # the caller may write into the value afterwards
         if raw.kind == "image" and len(self._pictures) < 16:
             self._pictures.append(to_pixels(raw.value))
 

@@ -34,6 +34,41 @@ def test_a_config_dir_of_ones_own_is_found(cli, tmp_path):
     assert "seed: 7" in result.out, result.err
 
 
+def test_the_ui_serves_the_store(digits_run, start, tmp_path):
+    """`repro-track ui` serves MLflow on the embedded store, with the run in it, until it is ended."""
+    import json
+    import os
+    import signal
+    import socket
+    import subprocess
+    import sys
+    import time
+    import urllib.request
+    from pathlib import Path
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    program = Path(sys.executable).parent / "repro-track"
+    server = subprocess.Popen(
+        [program, "ui", "--port", str(port)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        assert f"http://127.0.0.1:{port}" in server.stderr.readline().decode()
+        url = f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/get?run_id={digits_run.run_id}"
+        for _ in range(200):
+            try:
+                with urllib.request.urlopen(url, timeout=5) as answer:
+                    run = json.load(answer)["run"]
+                    break
+            except OSError:
+                time.sleep(0.2)
+        assert run["info"]["run_id"] == digits_run.run_id
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
 def test_wrong_words_are_usage(cli):
     """An unknown command or option is exit code 2 with a hint, as everywhere."""
     assert cli("replya").code == 2

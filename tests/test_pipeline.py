@@ -140,6 +140,15 @@ def test_a_weight_changed_in_memory_is_seen(saved):
     assert before.memory_xxh3 != after.memory_xxh3
 
 
+def test_channels_last_is_seen(tiny_pipeline):
+    """Weights in another memory format have the same digest and give other bits: the format is recorded."""
+    before = {part.name: part for part in describe_components(tiny_pipeline)}["unet"]
+    tiny_pipeline.unet.to(memory_format=torch.channels_last)
+    after = {part.name: part for part in describe_components(tiny_pipeline)}["unet"]
+    assert (before.channels_last, after.channels_last) == (False, True)
+    assert before.memory_xxh3 == after.memory_xxh3
+
+
 def test_plain_values():
     """Tensors become digests, classes and functions their names, everything else JSON."""
     value = to_plain({"a": (1, None), "t": torch.zeros(2), "f": torch.nn.functional.relu, "s": {"b", "a"}})

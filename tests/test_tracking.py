@@ -25,13 +25,15 @@ def tracked():
     with rt.track(experiment="library", seed=3, num_threads=1, trace="modules") as run:
         inside = capture_state()
         first = run(pipe, batch_size=2, num_inference_steps=2, output_type="np")
+        kept = first.images.copy()
+        first.images[:] = 0.5
         given = torch.Generator().manual_seed(9)
         second = run(pipe, generator=given, num_inference_steps=2)
         third = run(pipe, generator=given, num_inference_steps=2)
         run.add_output("mine", torch.arange(3))
     after = (capture_state(), torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
     return {"run": run, "record": run.record, "before": before, "inside": inside, "after": after, "pipe": pipe,
-            "results": (first, second, third)}  # fmt: skip
+            "results": (first, second, third), "kept": kept}  # fmt: skip
 
 
 def test_everything_is_put_back(tracked):
@@ -49,7 +51,17 @@ def test_the_result_is_the_pipelines_own(tracked):
     """The call gives what the pipeline gives, bit for bit what it gives without us with the same generators."""
     generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
     bare = tracked["pipe"](batch_size=2, generator=generators, num_inference_steps=2, output_type="np").images
-    assert np.array_equal(tracked["results"][0].images, bare)
+    assert np.array_equal(tracked["kept"], bare)
+
+
+def test_what_is_kept_is_what_was_given(tracked, artifacts):
+    """The caller writes into the result afterwards: the kept tensor is still the one that was digested."""
+    from repro_track.fingerprint import digest_tensor, load_tensors
+
+    kept = load_tensors(artifacts(tracked["run"].run_id) / "outputs" / "outputs.safetensors")
+    for output in tracked["record"].outputs:
+        assert digest_tensor(kept[output.name]) == output.sha256
+    assert digest_tensor(tracked["results"][0].images[0]) != tracked["record"].outputs[0].sha256
 
 
 def test_every_call_is_recorded(tracked):
