@@ -110,7 +110,7 @@ def check_seed(seed: int, *, name: str = "seed") -> int:
             f"{name} is {seed!r}",
             expected=f"an integer from 0 to {SEED_LIMIT - 1}: torch's CPU generator keeps only 32 bits of a seed, "
             "so a larger one would be the same as a smaller one",
-            advice=f"choose a {name} in that range",
+            advice="choose one in that range",
         )
     return seed
 

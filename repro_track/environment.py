@@ -113,7 +113,8 @@ def capture_torch_build() -> TorchBuild:
         git_version=torch.version.git_version or Unavailable(unavailable="this build has none"),
         cuda=torch.version.cuda or Unavailable(unavailable="a build without CUDA"),
         cudnn=torch.backends.cudnn.version() or Unavailable(unavailable="a build without cuDNN"),
-        config=torch.__config__.show(),
+        # without the capability in use, which is a setting of the process and recorded with the numerics
+        config=re.sub(r"\n\s*- CPU capability usage:.*", "", torch.__config__.show()),
         parallel_info=torch.__config__.parallel_info(),
         gpus=tuple(gpus),
     )

@@ -48,10 +48,10 @@ def read_picture(path: Path) -> tuple[np.ndarray, str | None]:
     return (pixels if pixels.ndim == 3 else pixels[:, :, None]), record_id
 
 
-def make_contact_sheet(pictures: list[np.ndarray], *, side: int = 160) -> Image.Image:
+def make_contact_sheet(pictures: list[np.ndarray], *, side: int = 64) -> Image.Image:
     """Put pictures side by side, each enlarged by a whole factor (nearest pixel) to at least `side` pixels high.
 
-    For people to look at: an 8x8 picture is a dot on a page.
+    For people to look at: an 8x8 picture is a dot on a page, and MLflow folds a description below some 60 pixels.
     """
     tiles = []
     for pixels in pictures:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 WITHHELD = "***withheld***"
 
 _SECRET_NAME = re.compile(
-    r"(?:^|[_.\-])(?:password|passwd|pwd|secret|secrets|token|api_?key|apikey|access_?key|private_?key|credentials?|auth)"
+    r"(?:^|[_.\-])(?:password|passwd|pwd|secret|secrets|token|api[_\-]?key|access[_\-]?key|private[_\-]?key|credentials?|auth)"
     r"(?:$|[_.\-])",
     re.IGNORECASE,
 )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from repro_track import command, pipeline, report, seeding
-from repro_track.config import RunConfig, data_folder
+from repro_track.config import RunConfig, check_seed, data_folder
 from repro_track.errors import ReproTrackError, UsageError
 from repro_track.record import TraceLevel
 from repro_track.tracking import TrackedRun
@@ -35,6 +35,8 @@ def run_config(config: RunConfig) -> TrackedRun:
     """
     # before anything is started
     location = pipeline.resolve_location(config.pipeline)
+    if config.seed is not None:
+        check_seed(config.seed)
     seeding.make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
     resolved = asdict(config)
     if config.pipeline.path is not None and not config.pipeline.path.startswith(pipeline.BUILTIN):

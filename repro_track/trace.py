@@ -41,9 +41,14 @@ class TraceCollector:
         column = name if call == 1 else f"{name}#{call}"
         self._order.setdefault(column, len(self._order))
         try:
-            self._pending[column] = digest_tensors_quickly(_list_tensors(output))
+            self._pending[column] = digest_tensors_quickly(self._choose(_list_tensors(output)))
         except (RuntimeError, TypeError) as error:  # a dtype without plain bytes must not end the run
             self._pending[column] = f"unavailable: {str(error).splitlines()[0]}"
+
+    def _choose(self, tensors: list[Any]) -> list[Any]:
+        """Of a top-level block's output take the first tensor: what it hands on; the skip connections behind it are
+        what it was made of, and reading them costs more than all the rest."""
+        return tensors if self._level == "modules" else tensors[:1]
 
     def on_step(self, scheduler: str, timestep: Any, sample: Any, result: Any) -> None:
         """Take one scheduler step: the sample that went in and the one that came out."""
