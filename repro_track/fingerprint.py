@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from safetensors import deserialize
+from safetensors import SafetensorError, deserialize
 
 from repro_track.config import data_folder
+from repro_track.errors import RecordError
 from repro_track.record import WeightOrigin
 
 _CHUNK = 1 << 22
@@ -205,14 +206,16 @@ def load_tensors(path: Path) -> dict[str, HostTensor]:
     """Read every tensor of a safetensors file, without torch.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is not safetensors.
+        RecordError: the file cannot be read, or is not safetensors.
     """
-    content = path.read_bytes()
     try:
-        entries = deserialize(content)
-    except Exception as error:  # safetensors raises a bare Exception subclass of its own
-        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+        entries = deserialize(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise RecordError(
+            f"{path} cannot be read: {error}",
+            expected="a safetensors file as it was logged",
+            advice="restore the artifact; repro-track verify says what else was altered",
+        ) from error
     return {
         name: HostTensor(_DTYPES.get(entry["dtype"], entry["dtype"]), tuple(entry["shape"]), memoryview(entry["data"]))
         for name, entry in entries

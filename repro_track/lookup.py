@@ -15,7 +15,7 @@ from pathlib import Path
 from repro_track import ledger
 from repro_track.compare import Comparison, Tolerance, compare_runs
 from repro_track.config import read_preset, resolve_store_uri
-from repro_track.errors import ReproTrackError, UsageError
+from repro_track.errors import RecordError, ReproTrackError, UsageError
 from repro_track.fingerprint import HostTensor, digest_file, digest_tensor, load_tensors
 from repro_track.png import read_picture
 from repro_track.record import OUTPUT_TENSORS_NAME, RECORD_NAME, RunRecord, read_record
@@ -140,7 +140,11 @@ def verify(text: str) -> list[str]:
     found = find(text)
     wrong = []
     with tempfile.TemporaryDirectory() as target:
-        tensors = found.load_output_tensors(Path(target))
+        try:
+            tensors = found.load_output_tensors(Path(target))
+        except RecordError as error:
+            tensors = {}
+            wrong.append(error.found)
         for output in found.record.outputs:
             if output.kind != "file":
                 tensor = tensors.get(output.name)

@@ -60,6 +60,7 @@ class Outbox:
         threading.Thread(target=self._listen, daemon=True).start()
         threading.Thread(target=self._overhear, daemon=True).start()
         self._run: StoredRun | None = None
+        self._failure: errors.ReproTrackError | None = None
         self._send(asdict(address))
 
     def _send(self, message: Mapping[str, Any]) -> None:
@@ -118,6 +119,8 @@ class Outbox:
         self._process.wait()
 
     def _receive(self) -> dict[str, Any]:
+        if self._failure is not None:
+            raise self._failure  # it has ended: nothing more will come
         reply = self._replies.get()
         if "ended" in reply:
             last = (self._noise.strip() or "it said nothing").splitlines()[-1]
@@ -129,7 +132,8 @@ class Outbox:
         path = self._folder / RECORD_NAME
         if path.is_file() and read_record(path).status != "running":
             advice = f"{advice or 'see what it says'}; the run so far is kept: `repro-track replay {path}` works on it"
-        raise getattr(errors, words["kind"])(words["found"], expected=words.get("expected"), advice=advice)
+        self._failure = getattr(errors, words["kind"])(words["found"], expected=words.get("expected"), advice=advice)
+        raise self._failure
 
 
 def log_folder(

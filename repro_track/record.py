@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from repro_track.errors import RecordError
 
@@ -274,6 +274,13 @@ class Output(Part):
     pixels_sha256: str | None = None
     file: str | None = None
     file_sha256: str | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _stays_in_its_folder(cls, value: str | None) -> str | None:
+        if value is not None and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
+            raise ValueError(f"{value!r} leaves the run's folder")
+        return value
 
 
 class Cost(Part):

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -169,6 +170,7 @@ def _made_handover(found: FoundRun, *, restores_numerics: bool) -> Iterator[Hand
 
 
 def _load_into(found: FoundRun, path: str, target: Path) -> None:
+    """Copy one artifact of the recorded run to a file; where there is none, there is none."""
     if found.store is None and found.run_id is not None:
         store = Store(resolve_store_uri())
         found = dataclasses.replace(found, store=store, stored=store.find_run(found.run_id))
@@ -176,7 +178,7 @@ def _load_into(found: FoundRun, path: str, target: Path) -> None:
         loaded = found.load_artifact(path, Path(folder))
         if loaded is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(loaded.read_bytes())
+            shutil.copyfile(loaded, target)
 
 
 def _check_trust(found: FoundRun, plan: ReplayPlan, *, trusted: bool) -> None:
@@ -259,27 +261,30 @@ def _judge(
     Raises:
         ReplayError: the replay failed; it is logged as failed.
     """
-    expected = found.record
-    run = store.start_run(
-        experiment="repro_track",
-        experiment_id=stored.experiment_id if stored else None,
-        name=f"replay of {expected.name}",
-        user=actual.environment.machine.user,
-        source="repro-track replay",
-    )
-    tags = {f"{TAG}replay_of": found.run_id or expected.record_id}
-    folder = handover.result_folder
-    if actual.status != "finished":
-        log_folder(
-            store, run, folder=folder, description=report.render_description(actual, run_id=run.run_id), tags=tags
+    expected, folder = found.record, handover.result_folder
+    first_id = found.run_id or expected.record_id
+
+    def log(description: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> StoredRun:
+        run = store.start_run(
+            experiment="repro_track",
+            experiment_id=stored.experiment_id if stored else None,
+            name=f"replay of {expected.name}",
+            user=actual.environment.machine.user,
+            source="repro-track replay",
         )
+        tags = {f"{TAG}replay_of": first_id, **tags}
+        log_folder(store, run, folder=folder, description=description, tags=tags, metrics=metrics)
+        return run
+
+    if actual.status != "finished":
+        run = log(report.render_description(actual, run_id=first_id), tags={}, metrics={})
         raise ReplayError(
             f"the replay failed: {actual.error}", expected="a run like the recorded one", advice=f"see run {run.run_id}"
         )
-    # the recorded run's own files are needed only where a digest differs, and for the pictures side by side
     recorded = dataclasses.replace(found, store=store, stored=stored)
     target = handover.folder / "recorded"
     target.mkdir()
+    # the exact tensors are needed only where a digest differs
     equal = [output.sha256 for output in expected.outputs] == [output.sha256 for output in actual.outputs]
     comparison = compare.compare_runs(
         expected,
@@ -290,28 +295,16 @@ def _judge(
     )
     for output in expected.outputs:
         if output.kind == "image" and output.file:
-            loaded = recorded.load_artifact(output.file, target)
-            if loaded is not None and loaded != target / output.file:
-                (target / output.file).parent.mkdir(parents=True, exist_ok=True)
-                (target / output.file).write_bytes(loaded.read_bytes())
+            _load_into(recorded, output.file, target / output.file)
     page = report.render_replay_page(
-        expected,
-        actual,
-        comparison,
-        run_id=found.run_id or expected.record_id,
-        expected_folder=target,
-        actual_folder=folder,
+        expected, actual, comparison, run_id=first_id, expected_folder=target, actual_folder=folder
     )
     (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
-    (folder / "comparison.json").write_text(
-        json.dumps(report.comparison_to_json(comparison), indent=1), encoding="utf-8"
-    )
-    log_folder(
-        store,
-        run,
-        folder=folder,
-        description=report.render_description(actual, run_id=found.run_id or expected.record_id, comparison=comparison),
-        tags={**tags, f"{TAG}verdict": comparison.verdict},
+    data = json.dumps(report.comparison_to_json(comparison), indent=1)
+    (folder / "comparison.json").write_text(data, encoding="utf-8")
+    run = log(
+        report.render_description(actual, run_id=first_id, comparison=comparison),
+        tags={f"{TAG}verdict": comparison.verdict},
         metrics=_make_distance_metrics(comparison),
     )
     return run, comparison

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from repro_track import fingerprint
+from repro_track.errors import RecordError
 from repro_track.fingerprint import (
     digest_file,
     digest_tensor,
@@ -56,6 +57,14 @@ def test_safetensors_and_back_is_the_same_digest(tmp_path, dtype, shape):
     back = load_tensors(tmp_path / "t.safetensors")["a"]
     assert digest_tensor(back) == digest_tensor(values)
     assert back.to_numpy().shape == shape
+
+
+def test_a_damaged_tensor_file_is_one_message(tmp_path):
+    """A file that is no safetensors, or is not there, is refused by its name."""
+    (tmp_path / "t.safetensors").write_bytes(b"no tensors here")
+    for name in ("t.safetensors", "missing.safetensors"):
+        with pytest.raises(RecordError, match=name):
+            load_tensors(tmp_path / name)
 
 
 def test_bfloat16_is_widened_exactly():

@@ -64,6 +64,13 @@ def test_what_is_no_record_is_refused(text):
         parse_record(text, origin="x")
 
 
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "outputs/../../x"])
+def test_artifact_names_cannot_leave_their_folder(make_record, name):
+    """A record whose file names point outside the run's folder is refused as damaged."""
+    with pytest.raises(RecordError, match="damaged"):
+        make_record({"outputs.0.file": name})
+
+
 def test_records_are_frozen(make_record):
     """Nothing in a record can be assigned to."""
     with pytest.raises(ValidationError):
