@@ -161,8 +161,8 @@ for round_number in range(int(sys.argv[2]) + 1):
             pipe(generator=torch.Generator().manual_seed(3), num_inference_steps=4, output_type="np")
             if round_number:  # the first round warms up
                 samples[name].append(time.process_time() - began)
-bare = statistics.median(samples["bare"])
-print(*(statistics.median(samples[name]) / bare - 1 for name in ("tracked", "bare again")))
+pairs = {name: [one / bare - 1 for one, bare in zip(samples[name], samples["bare"])] for name in ("tracked", "bare again")}
+print(*(statistics.median(ratios) for ratios in pairs.values()))
 """
 
 
@@ -220,7 +220,7 @@ def main():
             notes.append(
                 f"{steps} steps: tracking costs {extra['tracked'] / extra['by hand']:.2f} of the by-hand variant's extra wall time (aim: 0.5)"
             )
-            further, noise = map(float, measure([sys.executable, "-c", SLOPE, large, "40"], environment)[3].split())
+            further, noise = map(float, measure([sys.executable, "-c", SLOPE, large, "80"], environment)[3].split())
             notes.append(
                 f"each further step costs {further:+.1%} when tracked (aim: 1 %; bare against bare: {noise:+.1%})"
             )

@@ -22,7 +22,7 @@ from queue import Queue
 from typing import IO, Any, cast
 
 from repro_track import errors, ledger
-from repro_track.record import RECORD_NAME, RunRecord, read_record, render_record
+from repro_track.record import RECORD_NAME, Replayable, RunRecord, read_record, render_record
 from repro_track.store import Store, StoredRun
 
 
@@ -171,6 +171,7 @@ def _serve(reply: Callable[[Mapping[str, Any]], None]) -> None:
             left = left.model_copy(
                 update={
                     "status": "killed",
+                    "replayable": Replayable(yes=False, reasons=("the run was killed",)),
                     "error": "the process ended without a word: killed, or the machine stopped it",
                 }
             )

@@ -18,6 +18,22 @@ with rt.track(experiment="killed", seed=0, name=sys.argv[1]) as run:
 """
 
 
+def start_script(tmp_path, name):
+    """Start the script and wait until its run is in MLflow. With SIGINT as on a terminal: a shell's background jobs,
+    and so perhaps these tests, have it ignored."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, script, name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout.readline().strip() == "ready"
+    return process
+
+
 @pytest.fixture
 def client(home):
     from mlflow import MlflowClient
@@ -44,34 +60,24 @@ def wait_for_end(client, name, *, timeout_s=60):
 )
 def test_a_dead_run_leaves_its_record(tmp_path, client, read_record, home, number, status):
     """A process that is killed with SIGKILL, or interrupted, leaves a record with its status and what was captured."""
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
     name = f"dies-by-{number}"
-    process = subprocess.Popen(
-        [sys.executable, script, name], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
-    )
-    assert process.stdout.readline().strip() == "ready"
+    process = start_script(tmp_path, name)
     os.kill(process.pid, number)
     process.wait()
     run = wait_for_end(client, name)
     record = read_record(run.info.run_id)
-    assert run.info.status == ("KILLED")
+    assert run.info.status == "KILLED"
     assert record.status == status
     assert record.seeds.root == 0
     assert record.environment.packages
-    assert not record.replayable.yes or status == "killed"
+    assert record.replayable.reasons == (f"the run {'was' if status == 'killed' else 'is'} {status}",)
     assert not (home / "staging" / record.record_id).exists()
 
 
 def test_a_run_is_shown_while_it_runs(tmp_path, client):
     """MLflow shows a run as running while it runs, not only afterwards."""
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    process = subprocess.Popen(
-        [sys.executable, script, "shown"], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
-    )
+    process = start_script(tmp_path, "shown")
     try:
-        assert process.stdout.readline().strip() == "ready"
         experiment = client.get_experiment_by_name("killed")
         (run,) = client.search_runs([experiment.experiment_id], "attributes.run_name = 'shown'")
         assert run.info.status == "RUNNING"
