@@ -267,3 +267,18 @@ def test_numerics_are_restored_or_not(cli, read_record):
     assert "environment.variables.OMP_NUM_THREADS" in places
     # whether the bits differ as well depends on the machine; where they do, it is not called reproduced
     assert (result.code == 0) == (data["verdict"] == "bit-exact")
+
+
+def test_any_saved_folder_runs_and_replays_from_anywhere(cli, read_record, tmp_path):
+    """`pipeline=local` with a relative path: the path is frozen, and the run replays from another folder."""
+    from conftest import make_tiny_pipeline
+
+    make_tiny_pipeline().save_pretrained(tmp_path / "model")
+    words = ("pipeline=local", "pipeline.path=model", "call.num_inference_steps=2", "call.eta=0.5", "seeds=[9,0]")
+    run = cli("run", *words, cwd=tmp_path)
+    assert run.code == 0, run.err
+    record = read_record(run.run_id)
+    assert record.config.resolved["pipeline"]["path"] == str(tmp_path / "model")
+    assert record.seeds.images == (9, 0)
+    assert [output.dtype for output in record.outputs] == ["uint8", "uint8"]  # PIL pictures, this pipeline's default
+    assert cli("replay", run.run_id).out.strip() == "bit-exact"
