@@ -100,6 +100,13 @@ def _read_cells() -> str | None:
     return "\n\n".join(f"# %%\n{cell}" for cell in cells) + "\n"
 
 
+def find_script(command: Command, *, folder: Path) -> Path | None:
+    """Find the file whose content is the code of a command: the script, or a notebook's cells in the run's folder."""
+    if command.kind in ("script", "hydra", "notebook") and isinstance(command.script, str):
+        return folder / command.script  # an absolute path stays itself
+    return None
+
+
 def find_repository_place(command: Command) -> Path:
     """Say in which folder's repository the code of a command is: the script's, else the working directory."""
     if command.kind in ("script", "hydra") and isinstance(command.script, str):

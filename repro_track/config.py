@@ -201,6 +201,15 @@ def resolve_store_uri(configured: str | None = None) -> str:
     return uri
 
 
+def list_written_paths(store_uri: str) -> list[Path]:
+    """List the files and folders that runs write themselves: ours, and those of a SQLite store. No part of the source."""
+    written = [data_folder()]
+    if store_uri.startswith("sqlite:///"):
+        database = Path(store_uri.removeprefix("sqlite:///"))
+        written += [database, Path(f"{database}.lock"), database.parent / "artifacts"]
+    return written
+
+
 def replay_folder() -> Path | None:
     """The hand-over folder if this process is the child of a replay."""
     folder = os.environ.get(REPLAY)

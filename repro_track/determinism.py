@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from repro_track.errors import DeterminismError
+from repro_track.errors import DeterminismError, first_line
 from repro_track.record import Unavailable
 
 
@@ -213,7 +213,7 @@ def capture_state() -> dict[str, Any]:
         try:
             state[setting.name] = setting.read()
         except (RuntimeError, AttributeError, ImportError) as error:
-            state[setting.name] = Unavailable(unavailable=str(error).splitlines()[0])
+            state[setting.name] = Unavailable(unavailable=first_line(error))
     return state
 
 
@@ -240,7 +240,7 @@ def restore_state(wanted: Mapping[str, Any]) -> None:
             setting.write(value)
         except (RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise DeterminismError(
-                f"torch refuses {setting.name} = {value!r}: {str(error).splitlines()[0]}",
+                f"torch refuses {setting.name} = {value!r}: {first_line(error)}",
                 advice="replay with --numerics current, or change the policy",
             ) from error
 

@@ -72,3 +72,12 @@ class RefusedError(ReproTrackError):
     """Refused for safety."""
 
     exit_code = 4
+
+
+def first_line(error: BaseException) -> str:
+    """Give the first line of a foreign error's message; its class where it has none.
+
+    >>> first_line(ValueError("one\\ntwo")), first_line(ValueError())
+    ('one', 'ValueError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

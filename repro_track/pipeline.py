@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from repro_track.config import PipelineConfig, SchedulerConfig
-from repro_track.errors import PipelineError, UsageError
+from repro_track.errors import PipelineError, UsageError, first_line
 from repro_track.fingerprint import digest_tensor, digest_tensors_quickly, digest_weight_file
 from repro_track.record import Component, Known, Unavailable, WeightFile
 from repro_track.redaction import redact_tree
@@ -118,7 +118,7 @@ def build_pipeline(config: PipelineConfig, *, scheduler: SchedulerConfig, dtype:
         pipe = pipeline_class.from_pretrained(location, dtype=torch_dtype, **named, **config.arguments)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError) as error:
         raise PipelineError(
-            f"{pipeline_class.__name__} cannot be loaded from {location}: {_first_line(error)}",
+            f"{pipeline_class.__name__} cannot be loaded from {location}: {first_line(error)}",
             advice="check the folder or the repository's id, the revision, and whether the Hub can be reached"
             if config.repo_id
             else "check the folder: model_index.json and every component that it names",
@@ -135,10 +135,6 @@ def _quieten_diffusers() -> None:
     logging.disable_progress_bar()
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def check_device(device: str) -> Any:
     """Give torch's device.
 
@@ -152,7 +148,7 @@ def check_device(device: str) -> Any:
         torch.empty(0, device=target)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
-            f"device is {device!r}, and it cannot be used here: {_first_line(error)}",
+            f"device is {device!r}, and it cannot be used here: {first_line(error)}",
             expected="cpu, or cuda, cuda:1, mps where torch finds one",
         ) from error
     return target
@@ -279,7 +275,7 @@ def _digest_memory(model: Any) -> Known[str]:
     try:
         return digest_tensors_quickly([*model.parameters(), *model.buffers()])
     except (RuntimeError, TypeError) as error:  # offloaded to the meta device, or a packed dtype without plain bytes
-        return Unavailable(unavailable=f"the weights in memory cannot be read: {_first_line(error)}")
+        return Unavailable(unavailable=f"the weights in memory cannot be read: {first_line(error)}")
 
 
 def _find_location(part: Any) -> str | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from repro_track import command, compare, environment, ledger, lookup, report, source
-from repro_track.config import REPLAY, data_folder, resolve_store_uri
+from repro_track.config import REPLAY, data_folder, list_written_paths, resolve_store_uri
 from repro_track.errors import RefusedError, ReplayError, StoreError
 from repro_track.fingerprint import digest_weight_file, load_tensors
 from repro_track.handover import Handover
@@ -81,15 +81,11 @@ def make_plan(record: RunRecord, *, folder: Path, restores_numerics: bool) -> Re
 
 
 def _capture_present_source(record: RunRecord, *, folder: Path) -> source.Source:
-    started = record.command
-    script = Path(started.script) if started.kind in ("script", "hydra") and isinstance(started.script, str) else None
-    if started.kind == "notebook":
-        script = folder / command.NOTEBOOK_NAME
     return source.capture_source(
-        script=script,
-        place=command.find_repository_place(started),
+        script=command.find_script(record.command, folder=folder),
+        place=command.find_repository_place(record.command),
         folder=folder / "present-source",
-        exclude=[data_folder()],
+        exclude=list_written_paths(resolve_store_uri()),
     )
 
 

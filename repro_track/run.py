@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from repro_track import command, pipeline, report, seeding
-from repro_track.config import RunConfig, check_seed, data_folder
+from repro_track.config import RunConfig, data_folder
 from repro_track.errors import ReproTrackError, UsageError
 from repro_track.record import TraceLevel
 from repro_track.tracking import TrackedRun
@@ -35,9 +35,6 @@ def run_config(config: RunConfig) -> TrackedRun:
     """
     # before anything is started
     location = pipeline.resolve_location(config.pipeline)
-    if config.seed is not None:
-        check_seed(config.seed)
-    seeding.make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
     resolved = asdict(config)
     if config.pipeline.path is not None and not config.pipeline.path.startswith(pipeline.BUILTIN):
         resolved["pipeline"]["path"] = location  # absolute: a replay may start elsewhere
@@ -56,13 +53,13 @@ def run_config(config: RunConfig) -> TrackedRun:
         starts_late=True,
         is_config=True,
     )
+    seeding.make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
     with run:
         with run.timed("load"):
             pipe = pipeline.build_pipeline(
                 config.pipeline, scheduler=config.scheduler, dtype=config.dtype, device=config.device
             )
         arguments = _choose_arguments(pipe, config)
-        pipeline.bind_arguments(pipe, arguments)
         run(pipe, **arguments)
     return run
 

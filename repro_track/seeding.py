@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repro_track.config import SEED_LIMIT, check_seed
-from repro_track.errors import UsageError
+from repro_track.errors import UsageError, first_line
 from repro_track.fingerprint import digest_tensor
 from repro_track.record import Generator as GeneratorPart
 from repro_track.record import GeneratorMaker, GlobalGenerator, Unavailable
@@ -59,7 +59,7 @@ def make_generators(seeds: Sequence[int], *, device: str = "cpu") -> list[torch.
         return [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
     except RuntimeError as error:
         raise UsageError(
-            f"a generator on {device!r} cannot be made here: {str(error).splitlines()[0]}",
+            f"a generator on {device!r} cannot be made here: {first_line(error)}",
             expected="a device that this machine has",
             advice="use generator=cpu, which gives the same noise on every device",
         ) from error

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repro_track.errors import first_line
 from repro_track.fingerprint import digest_bytes, digest_file
 from repro_track.record import Known, Source, Submodule, Unavailable
 from repro_track.redaction import has_secret, is_secret_file, redact_url
@@ -82,7 +83,7 @@ def _open_repository(place: Path) -> git.Repo | Unavailable:
     try:
         import git
     except ImportError as error:  # GitPython raises it when there is no git program
-        return Unavailable(unavailable=f"git cannot be used: {str(error).splitlines()[0]}")
+        return Unavailable(unavailable=f"git cannot be used: {first_line(error)}")
     try:
         return git.Repo(place, search_parent_directories=True)
     except (git.InvalidGitRepositoryError, git.NoSuchPathError):

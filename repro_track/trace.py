@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from repro_track.errors import first_line
 from repro_track.fingerprint import digest_tensor, digest_tensors_quickly, to_host
 from repro_track.record import Trace, TraceLevel, TraceStep, Unavailable
 
@@ -43,7 +44,7 @@ class TraceCollector:
         try:
             self._pending[column] = digest_tensors_quickly(self._choose(_list_tensors(output)))
         except (RuntimeError, TypeError) as error:  # a dtype without plain bytes must not end the run
-            self._pending[column] = f"unavailable: {str(error).splitlines()[0]}"
+            self._pending[column] = f"unavailable: {first_line(error)}"
 
     def _choose(self, tensors: list[Any]) -> list[Any]:
         """Of a top-level block's output take the first tensor: what it hands on; the skip connections behind it are

@@ -375,14 +375,12 @@ class TrackedRun:
         return f"{stem}-seed{self._root}"
 
     def _capture_source(self) -> Source:
-        script = self._command.script if self._command.kind in ("script", "hydra", "notebook") else None
-        path = (self._folder / script) if isinstance(script, str) else None  # an absolute path stays itself
-        written = [config.data_folder()]
-        if self._uri.startswith("sqlite:///"):
-            database = Path(self._uri.removeprefix("sqlite:///"))
-            written += [database, Path(f"{database}.lock"), database.parent / "artifacts"]
-        place = command.find_repository_place(self._command)
-        return source.capture_source(script=path, place=place, folder=self._folder / "source", exclude=written)
+        return source.capture_source(
+            script=command.find_script(self._command, folder=self._folder),
+            place=command.find_repository_place(self._command),
+            folder=self._folder / "source",
+            exclude=config.list_written_paths(self._uri),
+        )
 
     def _watch_generators(self, pipe: Any, bound: Mapping[str, Any], *, index: int) -> seeding.GeneratorWatch:
         """Take the caller's generators, or make our own; put back the states of those that no seed explains."""
