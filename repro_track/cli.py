@@ -55,6 +55,10 @@ def run(words: tuple[str, ...]) -> None:
     run_hydra(words)
 
 
+def _restore_option(name: str, default: str, text: str) -> Any:
+    return click.option(name, type=click.Choice(["restore", "current"]), default=default, show_default=True, help=text)
+
+
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
@@ -64,38 +68,67 @@ def run(words: tuple[str, ...]) -> None:
     show_default=True,
     help="The verdict that counts as reproduced.",
 )
-@click.option(
-    "--numerics",
-    type=click.Choice(["restore", "current"]),
-    default="restore",
-    show_default=True,
-    help="Numeric settings, threads and variables: as recorded, or as they are here.",
-)
+@_restore_option("--code", "restore", "The recorded commit with its changes, in a folder of its own; or the code here.")
+@_restore_option("--env", "current", "The recorded Python and packages, built with uv and kept; or those here.")
+@_restore_option("--numerics", "restore", "Numeric settings, threads, instruction set and variables; or those here.")
+@_restore_option("--weights", "restore", "Refuse to run with other weight files; or take those that are there.")
 @click.option(
     "--tolerance",
     metavar="PROFILE",
     help="The profile of conf/tolerance for within-tolerance; else the one that the run was made with.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the plan and what differs here; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, what differs here and what to expect; run nothing.")
+@click.option("--localize", is_flag=True, help="Name the module in which the runs part: two more runs.")
+@click.option("--explain", is_flag=True, help="Prove the cause by trying: restore what differs until it agrees.")
+@click.option("--trials", default=16, show_default=True, type=click.IntRange(1), help="The most runs for --explain.")
+@click.option("--times", default=1, metavar="K", type=click.IntRange(1), help="Run K times, count distinct outcomes.")
+@click.option("--twice", is_flag=True, help="Call the pipeline twice in one process: does state leak?")
 @click.option("--trust", is_flag=True, help="Run it although this machine did not log it.")
+@click.option("--allow", multiple=True, metavar="PACKAGE", help="With --trust: let a _target_ come from PACKAGE.")
 @click.option("--json", "as_json", is_flag=True, help="Print data instead of the verdict's word.")
 def replay(
-    runs: tuple[str, ...], require: str, numerics: str, tolerance: str | None, dry_run: bool, trust: bool, as_json: bool
+    runs: tuple[str, ...],
+    require: str,
+    code: str,
+    env: str,
+    numerics: str,
+    weights: str,
+    tolerance: str | None,
+    dry_run: bool,
+    localize: bool,
+    explain: bool,
+    trials: int,
+    times: int,
+    twice: bool,
+    trust: bool,
+    allow: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Run a logged run again in a fresh process, compare, and log the verdict."""
+    """Run a logged run again in a fresh process, compare, and log the verdict.
+
+    The recorded code and numeric settings are restored for it, never in your own tree; packages on request.
+    """
     from repro_track import replay as replaying
+    from repro_track.factors import make_choice
+
+    request = replaying.Request(
+        required=require,
+        choice=make_choice(code=code, env=env, numerics=numerics, weights=weights),
+        tolerance=tolerance,
+        dry_run=dry_run,
+        times=times,
+        twice=twice,
+        localize=localize,
+        explain=explain,
+        trials=trials,
+        trusted=trust,
+        allowed=allow,
+        as_json=as_json,
+    )
 
     def replay_one(run: str) -> int:
         try:
-            return replaying.replay_and_show(
-                run,
-                required=require,
-                restores_numerics=numerics == "restore",
-                tolerance=tolerance,
-                dry_run=dry_run,
-                trusted=trust,
-                as_json=as_json,
-            )
+            return replaying.replay_and_show(run, request=request)
         except ReproTrackError as error:  # the other runs are replayed all the same
             click.echo(f"error: {error}", err=True)
             return error.exit_code

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from repro_track.errors import ReplayError
@@ -114,33 +115,63 @@ def find_repository_place(command: Command) -> Path:
     return Path(command.cwd)
 
 
-def make_child_argv(command: Command, *, folder: Path) -> list[str]:
-    """Make the command line that starts a recorded command again with this interpreter.
+@dataclass(frozen=True)
+class Move:
+    """A recorded folder that is somewhere else in the replay: the repository, restored."""
+
+    old: Path
+    new: Path
+
+    def find(self, path: str) -> str:
+        """Give the new place of an absolute path inside the old folder; any other text as it is.
+
+        >>> Move(Path("/a"), Path("/b")).find("/a/x.py"), Move(Path("/a"), Path("/b")).find("/ab/x.py")
+        ('/b/x.py', '/ab/x.py')
+        """
+        inside = Path(path).is_absolute() and Path(path).is_relative_to(self.old)
+        return str(self.new / Path(path).relative_to(self.old)) if inside else path
+
+
+def make_child_argv(
+    command: Command, *, folder: Path, interpreter: str = sys.executable, move: Move | None = None
+) -> list[str]:
+    """Make the command line that starts a recorded command again.
 
     Args:
         command: from a record.
         folder: the hand-over folder of the replay: it holds `config.yaml`, and the cells of a notebook.
+        interpreter: the Python that runs it.
+        move: where the code of the command is now.
 
     Raises:
-        ReplayError: there is nothing that could be started, or the script is not there.
+        ReplayError: there is nothing that could be started.
     """
     if command.kind == "config":
-        return [sys.executable, "-P", "-m", "repro_track.run", str(folder / CONFIG_NAME)]
+        return [interpreter, "-P", "-m", "repro_track.run", str(folder / CONFIG_NAME)]
     if isinstance(command.script, Unavailable):
         raise ReplayError(
             f"the run cannot be started again: {command.script.unavailable}",
             expected="a run of repro-track run, of a script, a module, a Hydra app or a notebook",
         )
+    find = move.find if move else str
     if command.kind == "module":
-        return [sys.executable, "-m", command.script, *command.argv]
-    script = folder / command.script if command.kind == "notebook" else Path(command.script)
-    if not script.is_file():
-        raise ReplayError(
-            f"{script} is not there any more",
-            expected="the script that was run",
-            advice="bring it back, for example with git checkout of the recorded commit (repro-track show RUN)",
-        )
-    words = [sys.executable, str(script), *command.argv]
+        return [interpreter, "-m", command.script, *command.argv]
+    script = str(folder / command.script) if command.kind == "notebook" else find(command.script)
+    words = [interpreter, script, *command.argv]
     if command.kind == "hydra":
         words += [f"hydra.run.dir={folder / 'hydra'}", "hydra.output_subdir=null"]
     return words
+
+
+def check_script(argv: list[str], *, command: Command) -> None:
+    """See that the script of a child's command line is there.
+
+    Raises:
+        ReplayError: it is not.
+    """
+    if command.kind in ("script", "hydra", "notebook") and not Path(argv[1]).is_file():
+        raise ReplayError(
+            f"{argv[1]} is not there any more",
+            expected="the script that was run",
+            advice="bring it back; one that was part of a git repository comes back with --code restore",
+        )

@@ -7,13 +7,13 @@ opposite errors could cancel.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from repro_track.fingerprint import Distance, HostTensor, measure_distance
+from repro_track.fingerprint import Distance, HostTensor, measure_distance, measure_pictures, to_pixels
 from repro_track.record import Environment, Output, PipelineCall, RunRecord, Source
 
 VERDICTS = ("bit-exact", "pixel-exact", "within-tolerance", "diverged", "not-comparable")
@@ -31,22 +31,35 @@ def is_good_enough(verdict: str, *, required: str) -> bool:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """A tolerance profile: `|actual - expected| <= atol + rtol * |expected|`, by dtype of the expected tensor."""
+    """A tolerance profile: `|actual - expected| <= atol + rtol * |expected|`, by dtype of the expected tensor.
+
+    `decoded_atol` stands for `atol` behind a decoder, which amplifies; the latents have to be within `atol` then.
+    """
 
     name: str
     rtol: Mapping[str, float]
     atol: Mapping[str, float]
+    decoded_atol: Mapping[str, float] = field(default_factory=dict)
 
-    def accepts(self, expected: np.ndarray, actual: np.ndarray, *, dtype: str) -> bool:
+    def accepts(self, expected: np.ndarray, actual: np.ndarray, *, dtype: str, decoded: bool = False) -> bool:
         """Whether every element is within the profile. No figure for the dtype: only equal elements are."""
+        atol = {**self.atol, **self.decoded_atol} if decoded else self.atol
         return bool(
             np.allclose(
                 actual.astype(np.float64),
                 expected.astype(np.float64),
                 rtol=self.rtol.get(dtype, 0.0),
-                atol=self.atol.get(dtype, 0.0),
+                atol=atol.get(dtype, 0.0),
             )
         )
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The exact tensors of a run, needed only where digests differ: its outputs by name, its latents by `call0`."""
+
+    outputs: Mapping[str, HostTensor] = field(default_factory=dict)
+    latents: Mapping[str, HostTensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,20 +95,22 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The verdict on a replay, and why. `differences` are ordered, most likely causes first."""
+    """The verdict on a replay, and why. `differences` are ordered, most likely causes first; `latents` are those of each
+    call that differ."""
 
     verdict: str
     outputs: tuple[OutputComparison, ...]
     divergence: Divergence | None
     differences: tuple[Difference, ...]
+    latents: tuple[OutputComparison, ...] = ()
 
 
 def compare_runs(
     expected: RunRecord,
     actual: RunRecord,
     *,
-    expected_tensors: Mapping[str, HostTensor],
-    actual_tensors: Mapping[str, HostTensor],
+    expected_exact: Exact,
+    actual_exact: Exact,
     tolerance: Tolerance,
 ) -> Comparison:
     """Compare a run with what was recorded.
@@ -103,16 +118,25 @@ def compare_runs(
     Args:
         expected: the logged record.
         actual: the record of the replay.
-        expected_tensors: the exact outputs by name; needed only where digests differ.
-        actual_tensors: likewise.
+        expected_exact: the exact tensors; needed only where digests differ.
+        actual_exact: likewise.
         tolerance: the profile for `within-tolerance`.
     """
+    latents = compare_latents(expected_exact, actual_exact, tolerance=tolerance)
     outputs = compare_outputs(
         expected.outputs,
         actual.outputs,
-        expected_tensors=expected_tensors,
-        actual_tensors=actual_tensors,
+        expected_tensors=expected_exact.outputs,
+        actual_tensors=actual_exact.outputs,
         tolerance=tolerance,
+        # the name of a call whose pictures come out of a decoder: whether its latents are within the profile
+        decoded={
+            f"call{call.index}": all(
+                one.verdict == "within-tolerance" for one in latents if one.name == f"call{call.index}"
+            )
+            for call in expected.calls
+            if has_decoder(call)
+        },
     )
     worst = max((VERDICTS.index(output.verdict) for output in outputs), default=VERDICTS.index("not-comparable"))
     return Comparison(
@@ -120,10 +144,31 @@ def compare_runs(
         outputs=outputs,
         divergence=find_divergence(expected.calls, actual.calls),
         differences=list_differences(expected, actual),
+        latents=latents,
     )
 
 
 # --- outputs ------------------------------------------------------------------------------------------------------
+
+
+def has_decoder(call: PipelineCall) -> bool:
+    """Whether a call's pipeline decodes its latents into pictures."""
+    return any(re.search(r"Autoencoder|VQModel|VAE", part.class_name) for part in call.components)
+
+
+def compare_latents(expected: Exact, actual: Exact, *, tolerance: Tolerance) -> tuple[OutputComparison, ...]:
+    """Compare what the last step of each call gave; those that are equal, or not on both sides, are left out."""
+    compared = []
+    for name in expected.latents.keys() & actual.latents.keys():
+        left, right = expected.latents[name], actual.latents[name]
+        if (left.dtype, left.shape) != (right.dtype, right.shape):
+            compared.append(OutputComparison(name, "not-comparable"))
+        elif left.data != right.data:
+            values = left.to_numpy(), right.to_numpy()
+            within = tolerance.accepts(*values, dtype=left.dtype)
+            verdict = "within-tolerance" if within else "diverged"
+            compared.append(OutputComparison(name, verdict, distance=measure_distance(*values)))
+    return tuple(sorted(compared, key=lambda one: one.name))
 
 
 def compare_outputs(
@@ -133,10 +178,19 @@ def compare_outputs(
     expected_tensors: Mapping[str, HostTensor],
     actual_tensors: Mapping[str, HostTensor],
     tolerance: Tolerance,
+    decoded: Mapping[str, bool] | None = None,
 ) -> tuple[OutputComparison, ...]:
     """Compare outputs by name. Extra, missing, swapped and empty outputs are differences.
 
     With no output on either side the result is empty: nothing was compared, and nothing is proven.
+
+    Args:
+        expected: the recorded outputs.
+        actual: those of the replay.
+        expected_tensors: the exact ones by name.
+        actual_tensors: likewise.
+        tolerance: the profile for `within-tolerance`.
+        decoded: for each call (`call0`) with a decoder, whether its latents are within the profile.
     """
     expected_by_name = {output.name: output for output in expected}
     actual_by_name = {output.name: output for output in actual}
@@ -155,10 +209,29 @@ def compare_outputs(
                     expected_tensors.get(name),
                     actual_tensors.get(name),
                     tolerance=tolerance,
+                    latents_within=(decoded or {}).get(_find_call(name)),
                     namesakes=[other.name for other in expected if other.sha256 == right.sha256 and other.name != name],
                 )
             )
     return tuple(compared)
+
+
+def make_pixels(values: np.ndarray) -> np.ndarray:
+    """Make the 8-bit pixels of a recorded picture, shape (height, width, channels); torch's have the channels first.
+
+    >>> make_pixels(np.zeros((3, 8, 9), dtype="float32")).shape
+    (8, 9, 3)
+    """
+    channels = (1, 3, 4)
+    if values.ndim == 3 and values.shape[0] in channels and values.shape[-1] not in channels:
+        values = values.transpose(1, 2, 0)
+    return to_pixels(values)
+
+
+def _find_call(name: str) -> str:
+    """Name the call that an output is from: outputs of later calls begin with theirs."""
+    first = name.partition(".")[0]
+    return first if re.fullmatch(r"call\d+", first) else "call0"
 
 
 def _compare_output(
@@ -168,6 +241,7 @@ def _compare_output(
     actual_tensor: HostTensor | None,
     *,
     tolerance: Tolerance,
+    latents_within: bool | None,
     namesakes: list[str],
 ) -> OutputComparison:
     notes = []
@@ -187,7 +261,13 @@ def _compare_output(
     if expected_tensor is not None and actual_tensor is not None:
         left, right = expected_tensor.to_numpy(), actual_tensor.to_numpy()
         distance = measure_distance(left, right)
-        within = tolerance.accepts(left, right, dtype=expected.dtype)
+        if expected.kind == "image":
+            similarity, share = measure_pictures(make_pixels(left), make_pixels(right))
+            distance = replace(distance, ssim=similarity, share_of_pixels=share)
+        decoded = latents_within is not None
+        within = tolerance.accepts(left, right, dtype=expected.dtype, decoded=decoded) and latents_within is not False
+        if latents_within is False:
+            notes.append("the latents are further apart than the tolerance profile allows")
     elif expected.kind != "file":
         notes.append("the exact tensors are not at hand: no distance")
     # NaN has no pixel: the one that stands for it may be there by chance
@@ -248,7 +328,7 @@ def _find_module(
 _POWER: tuple[tuple[str, str | None], ...] = (
     (r"schema_version|record_id|status|error|name|created_at|replay_of|cost\..*|outputs\..*|replayable\..*", None),
     (r"calls\.\d+\.trace\..*|seeds\..*state_after.*|seeds\.closed|seeds\..*\.moved|seeds\..*made_by", None),
-    (r"calls\.\d+\.(name_or_path|index)|.*\.location|command\..*|source\.repository.*", None),
+    (r"calls\.\d+\.(name_or_path|index)|.*\.location|command\..*|source\.(repository|branch|remote|bundle).*", None),
     (r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*|torch\.parallel_info)", None),
     (r"config\.resolved\.(store|tolerance|name)(\..*)?|config\.resolved\.determinism\.name|config\.overrides.*", None),
     (r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)|config\.resolved\.(seeds?|num_images|generator)", "seed"),
@@ -289,6 +369,23 @@ def make_difference(place: str, expected: Any, actual: Any) -> Difference:
     """Make a difference at a place of the record, with the kind and power that such a place has."""
     kind = _find_kind(place) or "other"
     return Difference(place, expected, actual, kind, _KINDS.index(kind))
+
+
+_DOOMED = {"seed", "weights", "call", "pipeline"}
+_SHAKY = {"numerics", "machine", "libraries"}
+
+
+def expect_verdict(staying: Sequence[Difference]) -> tuple[str, tuple[str, ...]]:
+    """Say the best verdict that can be expected of a replay in which these differences stay, and which are to blame.
+
+    >>> expect_verdict(())
+    ('bit-exact', ())
+    """
+    for kinds, verdict in ((_DOOMED, "diverged"), (_SHAKY, "within-tolerance")):
+        blamed = tuple(difference.place for difference in staying if difference.kind in kinds)
+        if blamed:
+            return verdict, blamed
+    return "bit-exact", ()
 
 
 def _list_differences(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> tuple[Difference, ...]:

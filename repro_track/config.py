@@ -61,11 +61,20 @@ class TraceConfig:
 
 @dataclass
 class ToleranceConfig:
-    """Per dtype: `|actual - expected| <= atol + rtol * |expected|` for every element."""
+    """Per dtype: `|actual - expected| <= atol + rtol * |expected|` for every element. `decoded_atol` stands for `atol`
+    behind a decoder, where the latents have to be within `atol` as well."""
 
     name: str = "same_device"
     rtol: dict[str, float] = field(default_factory=dict)
     atol: dict[str, float] = field(default_factory=dict)
+    decoded_atol: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class SourceConfig:
+    """`bundle`: keep the git commit and its history with the run, for a commit that may be lost."""
+
+    bundle: bool = False
 
 
 @dataclass
@@ -93,6 +102,7 @@ class RunConfig:
     trace: TraceConfig = field(default_factory=TraceConfig)
     tolerance: ToleranceConfig = field(default_factory=ToleranceConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    source: SourceConfig = field(default_factory=SourceConfig)
     call: dict[str, Any] = field(default_factory=dict)
 
 
@@ -138,6 +148,14 @@ TRACKING_URI = "MLFLOW_TRACKING_URI"
 HOME = "REPRO_TRACK_HOME"
 REPLAY = "REPRO_TRACK_REPLAY"
 """Set by `replay` for its child: the folder with what is expected, where the child leaves its own record."""
+
+PIP_TO_UV = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "cert": "SSL_CERT_FILE",
+}
+"""pip's settings (`PIP_INDEX_URL` and so on, and its files) that restoring packages hands to uv, which ignores them."""
 
 RECORDED_VARIABLES = (
     # before torch is imported

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -280,6 +280,32 @@ def _may_still_be_set(name: str) -> bool:
     import torch
 
     return name == "CUBLAS_WORKSPACE_CONFIG" and not torch.cuda.is_initialized()
+
+
+_CAPS = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+
+
+def make_isa_caps(
+    capability: Any, variables: Mapping[str, str | None], *, present_isa: Sequence[str]
+) -> dict[str, str | None]:
+    """Make the variables that hold this machine's kernels down to the instruction set that a run was recorded on.
+
+    Not `MKL_CBWR`: it would change MKL's results on the recorded machine, too. A set that this machine lacks cannot be
+    brought back.
+
+    Args:
+        capability: the recorded `cpu_capability`.
+        variables: the recorded ones; what they set stays.
+        present_isa: this machine's instruction sets, as in `Machine.cpu_isa`.
+
+    >>> make_isa_caps("AVX2", {}, present_isa=["avx2"])
+    {}
+    >>> sorted(make_isa_caps("AVX2", {}, present_isa=["avx2", "avx512f"]))
+    ['ATEN_CPU_CAPABILITY', 'MKL_ENABLE_INSTRUCTIONS', 'ONEDNN_MAX_CPU_ISA']
+    """
+    if capability != "AVX2" or "avx512f" not in present_isa or variables.get("ATEN_CPU_CAPABILITY") is not None:
+        return {}
+    return {name: value for name, value in _CAPS.items() if variables.get(name) is None}
 
 
 @contextlib.contextmanager

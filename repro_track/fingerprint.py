@@ -146,6 +146,17 @@ def digest_weight_file(path: Path) -> tuple[str, WeightOrigin]:
     return digest, "computed"
 
 
+def find_file_by_digest(digest: str) -> Path | None:
+    """Find a file of this machine whose digest was computed before and that has not changed since."""
+    with _opened_digest_cache() as cache:
+        rows = cache.execute("SELECT key FROM digests WHERE sha256 = ?", (digest,)).fetchall()
+    for (key,) in rows:
+        path = Path(key.rsplit("|", 3)[0])
+        if path.is_file() and digest_weight_file(path)[0] == digest:
+            return path
+    return None
+
+
 @contextlib.contextmanager
 def _opened_digest_cache():
     folder = data_folder()
@@ -224,13 +235,18 @@ def load_tensors(path: Path) -> dict[str, HostTensor]:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far two arrays of one shape are apart. `psnr_db` is infinite for equal arrays; peak: the expected range."""
+    """How far two arrays of one shape are apart. `psnr_db` is infinite for equal arrays; peak: the expected range.
+
+    For pictures also, on their 8-bit pixels: the structural similarity, and the share of pixels that differ.
+    """
 
     max_abs: float
     mean_abs: float
     share_different: float
     psnr_db: float
     nonfinite: int
+    ssim: float | None = None
+    share_of_pixels: float | None = None
 
 
 def measure_distance(expected: np.ndarray, actual: np.ndarray) -> Distance:
@@ -257,3 +273,41 @@ def measure_distance(expected: np.ndarray, actual: np.ndarray) -> Distance:
         psnr_db=psnr,
         nonfinite=int((~finite).sum()),
     )
+
+
+def measure_pictures(expected: np.ndarray, actual: np.ndarray) -> tuple[float, float]:
+    """Measure two pictures of 8-bit pixels, shape (height, width, channels): their structural similarity, and the share
+    of the pixels that differ in any channel.
+
+    >>> black = np.zeros((16, 16, 3), dtype=np.uint8)
+    >>> measure_pictures(black, black)
+    (1.0, 0.0)
+    """
+    return measure_ssim(expected, actual), float((expected != actual).any(axis=-1).mean())
+
+
+def measure_ssim(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Measure the mean structural similarity of two pictures, shape (height, width, channels), 8 bits.
+
+    Wang, Bovik, Sheikh, Simoncelli: "Image quality assessment: from error visibility to structural similarity", 2004:
+    Gaussian window of 11 and sigma 1.5 (smaller for pictures that are smaller), K1 = 0.01, K2 = 0.03, whole windows only.
+    """
+    size = min(11, *(side - (side + 1) % 2 for side in expected.shape[:2]))
+    offsets = np.arange(size) - size // 2
+    window = np.exp(-(offsets**2) / (2 * 1.5**2))
+    window /= window.sum()
+
+    def blur(values: np.ndarray) -> np.ndarray:
+        for axis in (0, 1):
+            values = np.lib.stride_tricks.sliding_window_view(values, size, axis=axis) @ window
+        return values
+
+    left, right = expected.astype(np.float64), actual.astype(np.float64)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_left, mean_right = blur(left), blur(right)
+    variances = blur(left**2) - mean_left**2 + blur(right**2) - mean_right**2
+    covariance = blur(left * right) - mean_left * mean_right
+    similarity = ((2 * mean_left * mean_right + c1) * (2 * covariance + c2)) / (
+        (mean_left**2 + mean_right**2 + c1) * (variances + c2)
+    )
+    return float(similarity.mean())

@@ -5,22 +5,57 @@ The process border is the data border: nothing else passes. It never decides wha
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro_track import seeding
+from repro_track import pipeline, seeding
 from repro_track.config import replay_folder
+from repro_track.errors import ReplayError
+from repro_track.factors import DEFAULT, Choice, name_numeric
 from repro_track.fingerprint import load_tensors
-from repro_track.record import CONFIG_NAME, RECORD_NAME, RunRecord, read_record, render_record
+from repro_track.record import (
+    RECORD_NAME,
+    Component,
+    PipelineCall,
+    RunRecord,
+    TraceLevel,
+    read_record,
+    render_record,
+)
 
 if TYPE_CHECKING:
     import torch
 
 _SETTINGS_NAME = "handover.json"
+_SECOND_NAME = "second_calls.json"
 _STATES = "generator_states.safetensors"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the child does beyond running again.
+
+    `trace` goes before the run's own level; `inputs`: modules' inputs are digested too; `twice`: every pipeline is
+    called a second time with the same generators; `foreign`: the clone, from which nothing should be imported.
+    """
+
+    trace: TraceLevel | None = None
+    inputs: bool = False
+    twice: bool = False
+    foreign: str | None = None
+
+
+@dataclass(frozen=True)
+class SecondCall:
+    """A pipeline's second call in one process: its trace, and the digests of its outputs by name."""
+
+    call: PipelineCall
+    digests: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -29,7 +64,8 @@ class Handover:
 
     folder: Path
     expected: RunRecord
-    restores_numerics: bool
+    choice: Choice = DEFAULT
+    settings: Settings = Settings()
 
     @property
     def result_folder(self) -> Path:
@@ -43,12 +79,8 @@ class Handover:
 
     def write(self) -> None:
         """Write what the child needs."""
-        import yaml
-
         (self.folder / RECORD_NAME).write_text(render_record(self.expected), encoding="utf-8")
-        resolved = self.expected.config.resolved
-        (self.folder / CONFIG_NAME).write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
-        settings = {"restores_numerics": self.restores_numerics}
+        settings = {"current": sorted(self.choice.current), "settings": asdict(self.settings)}
         (self.folder / _SETTINGS_NAME).write_text(json.dumps(settings), encoding="utf-8")
 
     @classmethod
@@ -60,15 +92,90 @@ class Handover:
         expected = read_record(folder / RECORD_NAME)
         if expected.command.ordinal != ordinal:
             return None
-        settings: dict[str, Any] = json.loads((folder / _SETTINGS_NAME).read_text(encoding="utf-8"))
-        return cls(folder, expected, settings["restores_numerics"])
+        given: dict[str, Any] = json.loads((folder / _SETTINGS_NAME).read_text(encoding="utf-8"))
+        return cls(folder, expected, Choice(frozenset(given["current"])), Settings(**given["settings"]))
+
+    def list_settings_to_restore(self) -> dict[str, Any]:
+        """List the recorded numeric settings that are to be imposed."""
+        state = self.expected.numerics.state
+        return {name: value for name, value in state.items() if self.choice.restores(name_numeric(name))}
+
+    def choose_seeds(self) -> tuple[int, tuple[int, ...] | None]:
+        """Give the recorded root seed, and the explicit seeds where the run had any."""
+        seeds = self.expected.seeds
+        counted = tuple(range(seeds.root, seeds.root + len(seeds.images)))
+        return seeds.root, None if seeds.images == counted else seeds.images
+
+    def _recorded_components(self, call: int) -> dict[str, Component]:
+        return {part.name: part for one in self.expected.calls if one.index == call for part in one.components}
+
+    @contextlib.contextmanager
+    def restored_schedulers(self, pipe: Any, *, call: int) -> Iterator[None]:
+        """Give a pipeline its recorded schedulers for one call, where those are to be restored."""
+        former = {}
+        for name, part in self._recorded_components(call).items():
+            if name.endswith("scheduler") and self.choice.restores(f"pipeline:{name}"):
+                former[name] = getattr(pipe, name)
+                setattr(pipe, name, pipeline.build_recorded_scheduler(part))
+        try:
+            yield
+        finally:
+            for name, scheduler in former.items():
+                setattr(pipe, name, scheduler)
+
+    def check_weights(self, components: Sequence[Component], *, call: int) -> None:
+        """See, before the pipeline runs, that the weight files it was loaded from are the recorded ones.
+
+        Raises:
+            ReplayError: one is not, and weights are to be restored.
+        """
+        recorded = self._recorded_components(call)
+        for part in components if self.choice.restores("weights") else ():
+            wanted = (
+                {weight.path: weight.sha256 for weight in recorded[part.name].weights} if part.name in recorded else {}
+            )
+            for weight in part.weights:
+                if weight.sha256 != wanted.get(weight.path, weight.sha256):
+                    raise ReplayError(
+                        f"the weights {part.location}/{weight.path} are not the recorded ones: {weight.sha256}",
+                        expected=f"sha256 {wanted[weight.path]}",
+                        advice="bring the file back, or replay with what is there: --weights current",
+                    )
+
+    def list_foreign_modules(self) -> list[str]:
+        """Say which modules came from the clone although its source was restored elsewhere: then it was not that source
+        that ran."""
+        if self.settings.foreign is None:
+            return []
+        root = Path(self.settings.foreign)
+        files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+        ours = tuple(name for name in files if name.partition(".")[0] == "repro_track")
+        inside = [
+            name
+            for name, file in files.items()
+            if file and name not in ours and Path(file).is_relative_to(root) and "site-packages" not in Path(file).parts
+        ]
+        return [f"{inside[0]} was imported from {root}, not from the restored source"] if inside else []
+
+    def leave_second_calls(self, calls: Sequence[SecondCall]) -> None:
+        """Leave what the second calls gave, for the replay to compare."""
+        data = [{"call": one.call.model_dump(mode="json"), "digests": one.digests} for one in calls]
+        (self.folder / _SECOND_NAME).write_text(json.dumps(data), encoding="utf-8")
+
+    def read_second_calls(self) -> list[SecondCall]:
+        """Read what `leave_second_calls` left."""
+        path = self.folder / _SECOND_NAME
+        data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        return [SecondCall(PipelineCall.model_validate(one["call"]), one["digests"]) for one in data]
 
     def restore_generators(self, generators: Sequence[torch.Generator], *, prefix: str) -> None:
         """Put back the recorded state of generators that were seeded from entropy: the script cannot repeat those.
 
-        A generator with a seed of its own is left alone: another seed in the code is a difference to be found.
+        A generator with a seed of its own is left alone, because another seed in the code is a difference to be found;
+        unless seeds are restored, to see whether it is they that make the difference.
         """
-        drawn = [index for index, generator in enumerate(generators) if seeding.is_drawn_from_entropy(generator)]
+        every = self.choice.restores("seeds")
+        drawn = [index for index, one in enumerate(generators) if every or seeding.is_drawn_from_entropy(one)]
         if not drawn or not self.states_path.is_file():
             return
         states = load_tensors(self.states_path)

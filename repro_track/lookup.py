@@ -9,16 +9,17 @@ import os
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 
 from repro_track import ledger
-from repro_track.compare import Comparison, Tolerance, compare_runs
+from repro_track.compare import Comparison, Exact, Tolerance, compare_runs
 from repro_track.config import read_preset, resolve_store_uri
-from repro_track.errors import RecordError, ReproTrackError, UsageError
+from repro_track.errors import RecordError, ReproTrackError, StoreError, UsageError
 from repro_track.fingerprint import HostTensor, digest_file, digest_tensor, load_tensors
 from repro_track.png import read_picture
-from repro_track.record import OUTPUT_TENSORS_NAME, RECORD_NAME, RunRecord, read_record
+from repro_track.record import LATENTS_NAME, OUTPUT_TENSORS_NAME, RECORD_NAME, RunRecord, read_record
 from repro_track.store import Store, StoredRun
 
 
@@ -33,6 +34,25 @@ class FoundRun:
     stored: StoredRun | None
     folder: Path | None
 
+    @cached_property
+    def opened(self) -> FoundRun:
+        """This run with its store, in which it is looked up now if it was recalled without.
+
+        Raises:
+            StoreError: the record there is another one: altered since this machine logged it.
+        """
+        if self.folder is not None or self.stored is not None or self.run_id is None:
+            return self
+        store = open_store()
+        stored = store.find_run(self.run_id)
+        if store.load_record(stored) != self.record:
+            raise StoreError(
+                f"the record of run {self.run_id} in the store is not the one that this machine logged",
+                expected="the record as it was logged",
+                advice="see repro-track verify; to replay the stored record all the same, give a prefix of the id and --trust",
+            )
+        return replace(self, store=store, stored=stored, link=stored.link)
+
     def load_artifact(self, path: str, target: Path) -> Path | None:
         """Give the path of an artifact on this machine, loaded into `target` if need be; null: there is none."""
         if self.folder is not None:
@@ -46,8 +66,25 @@ class FoundRun:
 
     def load_output_tensors(self, target: Path) -> dict[str, HostTensor]:
         """Load the exact outputs; empty where they are not to be had."""
-        path = self.load_artifact(OUTPUT_TENSORS_NAME, target)
+        return self._load_tensors(OUTPUT_TENSORS_NAME, target)
+
+    def load_exact(self, target: Path) -> Exact:
+        """Load everything that is needed where digests differ."""
+        return Exact(self.load_output_tensors(target), self._load_tensors(LATENTS_NAME, target))
+
+    def _load_tensors(self, name: str, target: Path) -> dict[str, HostTensor]:
+        path = self.load_artifact(name, target)
         return load_tensors(path) if path is not None else {}
+
+
+@cache
+def open_store() -> Store:
+    """Open the store that is meant, once for the process.
+
+    Raises:
+        UsageError, StoreError: it cannot be used.
+    """
+    return Store(resolve_store_uri())
 
 
 def find(text: str) -> FoundRun:
@@ -61,7 +98,7 @@ def find(text: str) -> FoundRun:
     path = Path(text)
     if path.suffix == ".json" and path.is_file():
         return FoundRun(read_record(path), None, None, None, None, path.absolute().parent)
-    store = Store(resolve_store_uri())
+    store = open_store()
     if path.suffix and path.is_file():
         stored = _find_picture_runs(store, path)[0]
     elif "/" in text and not text.startswith(("http://", "https://")):
@@ -96,7 +133,7 @@ def find_picture(text: str) -> list[str]:
     Raises:
         UsageError: it is neither a file nor a digest, or no run made it.
     """
-    store = Store(resolve_store_uri())
+    store = open_store()
     if Path(text).is_file():
         return [run.run_id for run in _find_picture_runs(store, Path(text))]
     if not re.fullmatch(r"[0-9a-f]{64}", text):
@@ -119,7 +156,7 @@ def make_tolerance(name: str | None, *, recorded: RunRecord) -> Tolerance:
     preset = recorded.config.resolved.get("tolerance") if name is None else None
     if not isinstance(preset, dict) or not {"name", "rtol", "atol"} <= set(preset):
         preset = read_preset("tolerance", name or "same_device")
-    return Tolerance(preset["name"], preset["rtol"], preset["atol"])
+    return Tolerance(preset["name"], preset["rtol"], preset["atol"], preset.get("decoded_atol", {}))
 
 
 def compare(expected: str, actual: str) -> Comparison:
@@ -129,8 +166,8 @@ def compare(expected: str, actual: str) -> Comparison:
         return compare_runs(
             left.record,
             right.record,
-            expected_tensors=left.load_output_tensors(Path(one)),
-            actual_tensors=right.load_output_tensors(Path(other)),
+            expected_exact=left.load_exact(Path(one)),
+            actual_exact=right.load_exact(Path(other)),
             tolerance=make_tolerance(None, recorded=left.record),
         )
 

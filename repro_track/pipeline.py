@@ -171,6 +171,17 @@ def _build_scheduler(pipe: Any, config: SchedulerConfig) -> Any:
     return scheduler_class.from_config(pipe.scheduler.config, **config.config)
 
 
+def build_recorded_scheduler(part: Component) -> Any:
+    """Build a scheduler of the class and config that a record names.
+
+    Raises:
+        UsageError: this diffusers has no such class.
+    """
+    name = part.class_name.rpartition(".")[2]
+    scheduler_class: Any = get_diffusers_class(name, base="SchedulerMixin", key=part.name)
+    return scheduler_class.from_config(part.config)
+
+
 # --- the call -----------------------------------------------------------------------------------------------------
 
 

@@ -16,11 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from repro_track.errors import RecordError
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 RECORD_NAME = "record.json"
 CONFIG_NAME = "config.yaml"
 OUTPUT_TENSORS_NAME = "outputs/outputs.safetensors"
+LATENTS_NAME = "outputs/latents.safetensors"
 STATES_NAME = "inputs/generator_states.safetensors"
+BUNDLE_NAME = "source/repository.bundle"
 
 T = TypeVar("T")
 
@@ -183,6 +185,7 @@ class Source(Part):
 
     `changes` maps `staged`, `unstaged` and `untracked` to the sha256 of the artifact under `source/` (absent: no such
     change; unavailable: too large, or it holds what looks like a secret). `left_out` names untracked files not kept.
+    `tree` is git's hash of what ran, and proven: the commit and the changes that were kept give the same one.
     """
 
     repository: Known[str]
@@ -194,6 +197,8 @@ class Source(Part):
     left_out: dict[str, str]
     submodules: tuple[Submodule, ...]
     script_sha256: Known[str]
+    tree: Known[str]
+    bundle_sha256: str | None = None
 
 
 class WeightFile(Part):
@@ -301,7 +306,7 @@ class Replayable(Part):
 class RunRecord(Part):
     """One run, self-contained. `record_id` is the record's own; MLflow's run id is only its address."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     record_id: str
     status: Status
     error: str | None = None
@@ -326,7 +331,12 @@ def make_record_id() -> str:
     return uuid.uuid4().hex
 
 
-_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+def _upgrade_1(data: dict[str, Any]) -> dict[str, Any]:
+    unproven = {"unavailable": "the record has schema 1, which did not prove it"}
+    return {**data, "schema_version": 2, "source": {**data["source"], "tree": unproven}}
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _upgrade_1}
 """From schema version N, a function to N + 1. A version that was once released is read for ever."""
 
 

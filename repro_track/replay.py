@@ -1,125 +1,60 @@
-"""Replay a logged run: plan, start it again in a child process, compare, log the verdict.
+"""Replay a logged run: find it, see that it may be run, plan, attempt, look into what came out, log, show.
 
-This process never loads torch, and never touches the user's working tree: the child does what the first run did, with
-the recorded numeric settings in its environment before torch is imported.
+It runs nothing itself: attempts do, in child processes. It never starts somebody else's command without consent.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from repro_track import command, compare, environment, ledger, lookup, report, source
-from repro_track.config import REPLAY, data_folder, list_written_paths, resolve_store_uri
-from repro_track.errors import RefusedError, ReplayError, StoreError
-from repro_track.fingerprint import digest_weight_file, load_tensors
-from repro_track.handover import Handover
-from repro_track.lookup import FoundRun
-from repro_track.outbox import log_folder
-from repro_track.record import OUTPUT_TENSORS_NAME, RECORD_NAME, STATES_NAME, RunRecord, Unavailable, read_record
-from repro_track.store import TAG, Store, StoredRun
+from repro_track import attempt, compare, explain, ledger, lookup, report
+from repro_track.attempt import Attempt, Outcome
+from repro_track.config import data_folder
+from repro_track.errors import RefusedError, ReplayError
+from repro_track.factors import DEFAULT, Choice
+from repro_track.findings import Findings, compare_second_calls
+from repro_track.handover import Settings
+from repro_track.plan import render_command, render_plan
+from repro_track.record import Unavailable
+
+TRUSTED_PACKAGES = (
+    "accelerate", "diffusers", "hydra", "numpy", "omegaconf", "peft", "PIL", "repro_track", "safetensors", "torch",
+    "torchvision", "transformers",
+)  # fmt: skip
+"""What a `_target_` of somebody else's config may come from; `--allow` adds to it."""
 
 
 @dataclass(frozen=True)
-class ReplayPlan:
-    """What a replay will do, and what is different here before it does it. Printing and executing are its readers.
+class Request:
+    """What a person asked of `replay`.
 
-    `variables` are set for the child before it starts (null: unset). `differences` are those that stay.
+    `choice` says what is left as it is now; `times`, `twice`, `localize` and `explain` look further into the result;
+    `trials` bounds `explain`. `trusted` and `allowed` are consent to run what this machine did not log.
     """
 
-    record_id: str
-    argv: tuple[str, ...]
-    cwd: str
-    variables: Mapping[str, str | None]
-    restores_numerics: bool
-    differences: tuple[compare.Difference, ...]
+    required: str = "bit-exact"
+    choice: Choice = DEFAULT
+    tolerance: str | None = None
+    dry_run: bool = False
+    times: int = 1
+    twice: bool = False
+    localize: bool = False
+    explain: bool = False
+    trials: int = 16
+    trusted: bool = False
+    allowed: tuple[str, ...] = ()
+    as_json: bool = False
 
 
-def make_plan(record: RunRecord, *, folder: Path, restores_numerics: bool) -> ReplayPlan:
-    """Plan the replay of a record in the present code and packages.
-
-    Args:
-        record: what is to be replayed.
-        folder: the hand-over folder; nothing but the present source's changes is written there.
-        restores_numerics: whether the recorded numeric settings and variables are imposed.
-
-    Raises:
-        ReplayError: there is nothing that could be started.
-    """
-    argv = command.make_child_argv(record.command, folder=folder)
-    cwd = Path(record.command.cwd)
-    if not cwd.is_dir():
-        if record.command.kind != "config":
-            raise ReplayError(
-                f"{cwd}, where the run was started, is not there", expected="the folder", advice="bring it back"
-            )
-        cwd = folder
-    variables = record.environment.variables if restores_numerics else {}
-    present = environment.capture_environment(torch_build=Unavailable(unavailable="not read before a replay"))
-    present = present.model_copy(update={"variables": {**present.variables, **variables}})
-    found = compare.list_environment_differences(record.environment, present)
-    found += compare.list_source_differences(record.source, _capture_present_source(record, folder=folder))
-    found += _list_weight_differences(record)
-    return ReplayPlan(
-        record_id=record.record_id,
-        argv=tuple(argv),
-        cwd=str(cwd),
-        variables=variables,
-        restores_numerics=restores_numerics,
-        differences=tuple(sorted(found, key=lambda difference: difference.power)),
-    )
-
-
-def _capture_present_source(record: RunRecord, *, folder: Path) -> source.Source:
-    return source.capture_source(
-        script=command.find_script(record.command, folder=folder),
-        place=command.find_repository_place(record.command),
-        folder=folder / "present-source",
-        exclude=list_written_paths(resolve_store_uri()),
-    )
-
-
-def _list_weight_differences(record: RunRecord) -> tuple[compare.Difference, ...]:
-    """Compare the weight files where they were loaded from; the digests are kept between runs, so this is quick."""
-    differences = []
-    for call in record.calls:
-        for component in call.components:
-            for weight in component.weights:
-                path = Path(component.location or "") / weight.path
-                actual = digest_weight_file(path)[0] if path.is_file() else "the file is not there"
-                if actual != weight.sha256:
-                    place = f"calls.{call.index}.components.{component.name}.weights.{weight.path}.sha256"
-                    differences.append(compare.make_difference(place, weight.sha256, actual))
-    return tuple(differences)
-
-
-# --- doing it -----------------------------------------------------------------------------------------------------
-
-
-def replay_and_show(
-    text: str,
-    *,
-    required: str,
-    restores_numerics: bool,
-    tolerance: str | None,
-    dry_run: bool,
-    trusted: bool,
-    as_json: bool,
-) -> int:
+def replay_and_show(text: str, *, request: Request) -> int:
     """Replay one run and show what came of it.
 
     Returns:
-        0 if it was reproduced at the required level, else 1.
+        0 if it was reproduced at the required level, every time and without a leak where that was asked; else 1.
 
     Raises:
         ReplayError, RefusedError, and whatever finding a run can raise.
@@ -127,214 +62,157 @@ def replay_and_show(
     console = report.open_console()
     # one of our own, by its whole id, needs no store to begin with: MLflow is loaded while the child runs
     found = lookup.recall(text) or lookup.find(text)
-    profile = lookup.make_tolerance(tolerance, recorded=found.record)
-    with _made_handover(found, restores_numerics=restores_numerics) as handover:
-        plan = make_plan(found.record, folder=handover.folder, restores_numerics=restores_numerics)
-        _print_plan(plan, found.record, console=console)
-        if dry_run:
-            if as_json:
-                print(json.dumps(dataclasses.asdict(plan), indent=1))
+    profile = lookup.make_tolerance(request.tolerance, recorded=found.record)
+    with attempt.planned(found, choice=request.choice, settings=Settings(twice=request.twice)) as planned:
+        if request.dry_run and request.as_json:
+            print(json.dumps(planned.plan.to_json(), indent=1))
+        else:
+            _print_plan(planned, choice=request.choice, console=console)
+        if request.dry_run:
             return 0
-        _check_trust(found, plan, trusted=trusted)
-        with _started_child(plan, folder=handover.folder) as child:
-            store = found.store or Store(resolve_store_uri())
-            stored = _find_stored(store, found)
-            code = child.wait()
-        actual = _read_result(handover, code=code)
-        run, comparison = _judge(found, actual, handover=handover, store=store, stored=stored, profile=profile)
-    report.print_comparison(comparison, console=console)
+        check_trust(planned, request=request)
+        outcome = attempt.perform(planned, profile=profile, meanwhile=lambda: found.opened)
+        return _conclude(outcome, request=request, profile=profile, console=console)
+
+
+def _print_plan(planned: Attempt, *, choice: Choice, console: Any) -> None:
+    from rich.text import Text
+
+    plan = planned.plan
+    for line in render_plan(plan, planned.found.record, choice=choice):
+        console.print(Text(line))
+    report.print_differences(plan.restored, console=console, title="Different here, and restored")
+    report.print_differences(plan.differences, console=console, title="Different here, and it stays")
+
+
+def _conclude(outcome: Outcome, *, request: Request, profile: compare.Tolerance, console: Any) -> int:
+    """Look into the outcome as asked, log it, show it.
+
+    Raises:
+        ReplayError: the child failed; it is logged as failed.
+    """
+    found, comparison = outcome.attempt.found, outcome.comparison
+    store, stored = lookup.open_store(), found.opened.stored
+    experiment_id = stored.experiment_id if stored else None
+    if outcome.actual.status != "finished":
+        run = attempt.log_failure(outcome.attempt, outcome.actual, store=store, experiment_id=experiment_id)
+        raise ReplayError(
+            f"the replay failed: {outcome.actual.error}",
+            expected="a run like the recorded one",
+            advice=f"see run {run.run_id}",
+        )
+    name = f"replay of {found.record.name}"
+    run = attempt.start_run(outcome, store=store, experiment_id=experiment_id, name=name)
+    findings, verdicts = Findings(), [comparison.verdict]
+    try:
+        report.print_comparison(comparison, console=console)
+        laboratory = explain.Laboratory(found, store, run, profile, request.required, console)
+        findings, verdicts = _look_into(outcome, request=request, laboratory=laboratory)
+    finally:  # also when a trial fails or a person has seen enough: the replay itself is done
+        attempt.log(outcome, run, store=store, findings=findings, tags={})
+    report.print_findings(findings, console=console)
     console.print(f"  logged as run {run.run_id}: {run.link}")
-    if as_json:
+    worst = max(verdicts, key=compare.VERDICTS.index)
+    if request.as_json:
         names = {"run_id": found.run_id, "record_id": found.record.record_id, "replay_run_id": run.run_id}
-        print(json.dumps({**names, **report.comparison_to_json(comparison)}, indent=1))
+        print(json.dumps({**names, **report.comparison_to_json(comparison), **findings.to_json()}, indent=1))
     else:
-        print(comparison.verdict)
-    return 0 if compare.is_good_enough(comparison.verdict, required=required) else 1
+        print(worst)
+    is_clean = findings.leak is None or findings.leak.is_clean
+    return 0 if is_clean and compare.is_good_enough(worst, required=request.required) else 1
 
 
-@contextlib.contextmanager
-def _made_handover(found: FoundRun, *, restores_numerics: bool) -> Iterator[Handover]:
-    """Make the hand-over folder: the record, its config, the generator states, the cells of a notebook."""
-    with tempfile.TemporaryDirectory(prefix="repro_track-replay-") as name:
-        handover = Handover(Path(name), found.record, restores_numerics)
-        handover.write()
-        if any(one.made_by == "caller" for one in found.record.seeds.generators):
-            _load_into(found, STATES_NAME, handover.states_path)
-        if found.record.command.kind == "notebook":
-            _load_into(found, command.NOTEBOOK_NAME, handover.folder / command.NOTEBOOK_NAME)
-        yield handover
+def _look_into(outcome: Outcome, *, request: Request, laboratory: explain.Laboratory) -> tuple[Findings, list[str]]:
+    """Do what was asked beyond the comparison; also give the verdict of every run that was asked for."""
+    verdict = outcome.comparison.verdict
+    verdicts, stability, leak, location, explanation = [verdict], None, None, None, None
+    if request.twice:
+        leak = compare_second_calls(outcome.actual, outcome.attempt.handover.read_second_calls())
+    if request.times > 1:
+        stability, verdicts = explain.measure_stability(outcome, times=request.times, laboratory=laboratory)
+    falls_short = not compare.is_good_enough(verdict, required=request.required)
+    if request.localize and falls_short:
+        location = explain.localize(outcome, laboratory=laboratory)
+    if request.explain and falls_short:
+        explanation = explain.explain(outcome, budget=request.trials, laboratory=laboratory)
+    return Findings(stability, leak, location, explanation), verdicts
 
 
-def _load_into(found: FoundRun, path: str, target: Path) -> None:
-    """Copy one artifact of the recorded run to a file; where there is none, there is none."""
-    if found.store is None and found.run_id is not None:
-        store = Store(resolve_store_uri())
-        found = dataclasses.replace(found, store=store, stored=store.find_run(found.run_id))
-    with tempfile.TemporaryDirectory() as folder:
-        loaded = found.load_artifact(path, Path(folder))
-        if loaded is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(loaded, target)
+# --- trust --------------------------------------------------------------------------------------------------------
 
 
-def _check_trust(found: FoundRun, plan: ReplayPlan, *, trusted: bool) -> None:
-    """Refuse to start somebody's command: only what this machine logged itself runs without being asked for.
+def check_trust(planned: Attempt, *, request: Request) -> None:
+    """Refuse to start somebody's code: only what this user's own process logged here runs without being asked for.
+
+    The record in the ledger is this machine's own word for it; code, changes and notebook cells are compared with its
+    digests before they are used. For all else a person has to say `--trust`, and even then a `_target_` may only come
+    from known packages and the recorded source itself.
 
     Raises:
         RefusedError: with what would be started.
     """
+    found, record = planned.found, planned.found.record
     is_kept_here = found.folder is not None and data_folder() in found.folder.parents
     known = ledger.recall(found.run_id) if found.run_id else None
-    if trusted or is_kept_here or known == found.record:
+    if is_kept_here or known == record:
         return
-    what = "was changed after this machine logged it" if known else "was not logged by this machine"
-    raise RefusedError(
-        f"the run {what}; replaying it would start: {report.to_printable(' '.join(plan.argv), limit=300)}",
-        expected="a run of this machine and user",
-        advice="look at it with repro-track show, then give --trust if you know where it is from",
-    )
+    if not request.trusted:
+        what = "was changed after this machine logged it" if known else "was not logged by this user on this machine"
+        raise RefusedError(
+            f"the run {what}; replaying it would run:\n" + "\n".join(_list_what_would_run(planned)),
+            expected="a run of this machine and user",
+            advice="look at it with repro-track show, then give --trust if you know where it is from",
+        )
+    allowed = {*TRUSTED_PACKAGES, *request.allowed, *_list_own_packages(planned)}
+    for target in list_targets(record.config.resolved, [*record.command.argv, *record.config.overrides]):
+        if target.partition(".")[0] not in allowed:
+            raise RefusedError(
+                f"the run's config has _target_ {report.to_printable(target)}",
+                expected="a target in one of " + ", ".join(sorted(allowed)),
+                advice=f"if you know it, give --allow {report.to_printable(target.partition('.')[0])}",
+            )
 
 
-@contextlib.contextmanager
-def _started_child(plan: ReplayPlan, *, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the plan's command; whatever happens to us, it does not outlive us. Its stdout is not ours: to stderr."""
-    variables = {**os.environ, REPLAY: str(folder)}
-    for name, value in plan.variables.items():
-        variables.pop(name, None)
-        if value is not None:
-            variables[name] = value
-    child = subprocess.Popen(
-        plan.argv, cwd=plan.cwd, env=variables, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno()
-    )
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
+def _list_what_would_run(planned: Attempt) -> Iterable[str]:
+    record, plan = planned.found.record, planned.plan
+    machine = record.environment.machine
+    lines = [
+        f"command  {render_command(plan)}",
+        f"logged   by {machine.user} on {machine.host}",
+    ]
+    if plan.code:
+        lines.append(f"code     {plan.code.text}")
+    elif not isinstance(record.source.commit, Unavailable):
+        lines.append(f"code     the present one (recorded: commit {record.source.commit[:12]})")
+    if plan.packages:
+        lines.append(f"packages {len(plan.packages.requirements)} to be installed with uv")
+    lines += [f"target   {target}" for target in list_targets(record.config.resolved, record.command.argv)]
+    return (f"    {report.to_printable(line, limit=300)}" for line in lines)
 
 
-def _find_stored(store: Store, found: FoundRun) -> StoredRun | None:
-    """Find the run in the store, and see that its record there is the one that is being replayed.
+def _list_own_packages(planned: Attempt) -> set[str]:
+    """Name the top-level modules of the recorded source: its own config may name its own classes."""
+    code = planned.plan.code
+    if code is None or code.clone is None:
+        return set()
+    from repro_track.source import list_top_level
 
-    Raises:
-        StoreError: it is another one: altered since this machine logged it.
+    return {name.removesuffix(".py") for name in list_top_level(code)}
+
+
+def list_targets(config: Any, words: Iterable[str] = ()) -> list[str]:
+    """List every `_target_` of a config, however deep, and of overrides on a command line.
+
+    >>> list_targets({"a": [{"_target_": "os.system"}]}, ["+b._target_=torch.nn.ReLU"])
+    ['os.system', 'torch.nn.ReLU']
     """
-    if found.stored is not None or found.run_id is None:
-        return found.stored
-    stored = store.find_run(found.run_id)
-    if store.load_record(stored) != found.record:
-        raise StoreError(
-            f"the record of run {found.run_id} in the store is not the one that this machine logged",
-            expected="the record as it was logged",
-            advice="see repro-track verify; to replay the stored record all the same, give a prefix of the id and --trust",
-        )
-    return stored
-
-
-def _read_result(handover: Handover, *, code: int) -> RunRecord:
-    path = handover.result_folder / RECORD_NAME
-    if not path.is_file():
-        raise ReplayError(
-            f"the replay's process ended with code {code} and left no record",
-            expected="the same track() block as in the recorded run",
-            advice="see its output above",
-        )
-    return read_record(path)
-
-
-def _judge(
-    found: FoundRun,
-    actual: RunRecord,
-    *,
-    handover: Handover,
-    store: Store,
-    stored: StoredRun | None,
-    profile: compare.Tolerance,
-) -> tuple[StoredRun, compare.Comparison]:
-    """Compare, write the report, and log the replay as a run of its own that points at the first.
-
-    Raises:
-        ReplayError: the replay failed; it is logged as failed.
-    """
-    expected, folder = found.record, handover.result_folder
-    first_id = found.run_id or expected.record_id
-
-    def log(description: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> StoredRun:
-        run = store.start_run(
-            experiment="repro_track",
-            experiment_id=stored.experiment_id if stored else None,
-            name=f"replay of {expected.name}",
-            user=actual.environment.machine.user,
-            source="repro-track replay",
-        )
-        tags = {f"{TAG}replay_of": first_id, **tags}
-        log_folder(store, run, folder=folder, description=description, tags=tags, metrics=metrics)
-        return run
-
-    if actual.status != "finished":
-        run = log(report.render_description(actual, run_id=first_id), tags={}, metrics={})
-        raise ReplayError(
-            f"the replay failed: {actual.error}", expected="a run like the recorded one", advice=f"see run {run.run_id}"
-        )
-    recorded = dataclasses.replace(found, store=store, stored=stored)
-    target = handover.folder / "recorded"
-    target.mkdir()
-    # the exact tensors are needed only where a digest differs
-    equal = [output.sha256 for output in expected.outputs] == [output.sha256 for output in actual.outputs]
-    comparison = compare.compare_runs(
-        expected,
-        actual,
-        expected_tensors={} if equal else recorded.load_output_tensors(target),
-        actual_tensors={} if equal else load_tensors(folder / OUTPUT_TENSORS_NAME),
-        tolerance=profile,
-    )
-    for output in expected.outputs:
-        if output.kind == "image" and output.file:
-            _load_into(recorded, output.file, target / output.file)
-    page = report.render_replay_page(
-        expected, actual, comparison, run_id=first_id, expected_folder=target, actual_folder=folder
-    )
-    (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
-    data = json.dumps(report.comparison_to_json(comparison), indent=1)
-    (folder / "comparison.json").write_text(data, encoding="utf-8")
-    run = log(
-        report.render_description(actual, run_id=first_id, comparison=comparison),
-        tags={f"{TAG}verdict": comparison.verdict},
-        metrics=_make_distance_metrics(comparison),
-    )
-    return run, comparison
-
-
-def _make_distance_metrics(comparison: compare.Comparison) -> dict[str, float]:
-    distances = [output.distance for output in comparison.outputs if output.distance]
-    if not distances:
-        return {}
-    return {
-        "distance.max_abs": max(distance.max_abs for distance in distances),
-        "distance.mean_abs": max(distance.mean_abs for distance in distances),
-        "distance.share_different": max(distance.share_different for distance in distances),
-        "distance.psnr_db": min(distance.psnr_db for distance in distances),
-    }
-
-
-def _print_plan(plan: ReplayPlan, record: RunRecord, *, console: Any) -> None:
-    from rich.text import Text
-
-    console.print(
-        Text(
-            f"replaying {report.to_printable(record.name)}, recorded {record.created_at} on {report.to_printable(record.environment.machine.host)}"
-        )
-    )
-    console.print(Text(f"  command   {report.to_printable(' '.join(plan.argv), limit=200)}"))
-    threads = record.numerics.state.get("num_threads")
-    numerics = (
-        f"as recorded: {threads} threads, {record.numerics.policy}" if plan.restores_numerics else "as they are here"
-    )
-    console.print(Text(f"  numerics  {report.to_printable(numerics)}"))
-    for reason in record.replayable.reasons:
-        console.print(Text(f"  recorded as not replayable: {report.to_printable(reason, limit=200)}"))
-    if plan.differences:
-        report.print_differences(plan.differences, console=console, title="Different here, before anything runs")
-    else:
-        console.print("  same machine, packages and source as recorded")
+    targets = []
+    if isinstance(config, dict):
+        for key, value in config.items():
+            targets += [str(value)] if key == "_target_" else list_targets(value)
+    elif isinstance(config, (list, tuple)):
+        for value in config:
+            targets += list_targets(value)
+    for word in words:  # `+a._target_=x.y`, and nested: `a={_target_: x.y}`
+        targets += re.findall(r"_target_\s*[:=]\s*['\"]?([^\s'\",}]+)", word)
+    return targets

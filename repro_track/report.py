@@ -7,16 +7,23 @@ shown and not sent to the terminal.
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
 import json
+import math
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro_track.compare import Comparison, Difference
-from repro_track.record import RunRecord, Unavailable
+import numpy as np
+
+from repro_track.compare import Comparison, Difference, Exact
+from repro_track.factors import find_factor
+from repro_track.findings import Explanation, Findings, Trial
+from repro_track.record import PipelineCall, RunRecord, Unavailable
 
 if TYPE_CHECKING:
     import jinja2
@@ -56,7 +63,9 @@ def shorten_digest(digest: str) -> str:
 # --- MLflow's run page --------------------------------------------------------------------------------------------
 
 
-def render_description(record: RunRecord, *, run_id: str, comparison: Comparison | None = None) -> str:
+def render_description(
+    record: RunRecord, *, run_id: str, comparison: Comparison | None = None, findings: Findings | None = None
+) -> str:
     """Render the Markdown of MLflow's run page. It is folded after a few lines there: the verdict goes first."""
     lines = []
     if comparison is not None:
@@ -66,6 +75,7 @@ def render_description(record: RunRecord, *, run_id: str, comparison: Comparison
         ]
         if comparison.divergence:
             lines += [f"First divergence: {comparison.divergence.text}.", ""]
+        lines += [f"- {sentence}" for sentence in list_findings(findings or Findings())] + [""]
     elif record.status != "finished":
         lines += [f"**{record.status}**: `{to_printable(record.error or '', limit=300)}`", ""]
     else:
@@ -101,6 +111,11 @@ def list_caveats(record: RunRecord) -> list[str]:
     if record.source.dirty:
         caveats.append("The source had changes that are not committed; they are under source/.")
     return caveats
+
+
+def list_findings(findings: Findings) -> list[str]:
+    """Say what was found beyond the comparison, a sentence each."""
+    return [part.text for part in vars(findings).values() if part is not None]
 
 
 # --- HTML ---------------------------------------------------------------------------------------------------------
@@ -146,8 +161,22 @@ def render_replay_page(
     run_id: str,
     expected_folder: Path | None,
     actual_folder: Path,
+    findings: Findings | None = None,
+    exact: tuple[Exact, Exact] | None = None,
 ) -> str:
-    """Render a replay: the verdict, the pictures side by side, where the runs part, what differs."""
+    """Render a replay: the verdict, the pictures side by side and their difference, where the runs part, what differs.
+
+    Args:
+        expected: the recorded run.
+        actual: the replay.
+        comparison: of the two.
+        run_id: the recorded run's in MLflow.
+        expected_folder: where its pictures are.
+        actual_folder: where the replay's are.
+        findings: what was looked into besides.
+        exact: the exact tensors of both, where they differ: the difference is shown of them, not of 8-bit pixels.
+    """
+    findings = findings or Findings()
     return (
         _environment()
         .get_template("replay.html")
@@ -158,6 +187,15 @@ def render_replay_page(
             comparison=comparison,
             meaning=MEANING[comparison.verdict],
             caveats=list_caveats(actual),
+            findings=list_findings(findings),
+            differences=[(one, name_cause(one, findings.explanation)) for one in comparison.differences],
+            trials=findings.explanation.trials if findings.explanation else (),
+            heat_maps=_make_heat_maps(comparison, exact) if exact else {},
+            plots=[
+                plot
+                for left, right in zip(expected.calls, actual.calls, strict=False)
+                if (plot := make_divergence_plot(left, right))
+            ],
             expected_pictures=_inline_pictures(expected, expected_folder) if expected_folder else {},
             actual_pictures=_inline_pictures(actual, actual_folder),
         )
@@ -172,6 +210,96 @@ def _inline_pictures(record: RunRecord, folder: Path) -> dict[str, str]:
             content = base64.b64encode((folder / output.file).read_bytes()).decode("ascii")
             inlined[output.name] = f"data:image/png;base64,{content}"
     return inlined
+
+
+def name_cause(difference: Difference, explanation: Explanation | None) -> str:
+    """Say whether a difference is a proven cause or a possible one; nothing where it was not looked into."""
+    if explanation is None:
+        return ""
+    return "proven" if find_factor(difference.place) in explanation.proven else "possible"
+
+
+_RAMP = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], dtype=np.float64)
+"""Dark to bright, even in lightness, so that it can be read without seeing colours (after matplotlib's inferno)."""
+
+
+def _make_heat_maps(comparison: Comparison, exact: tuple[Exact, Exact]) -> dict[str, tuple[str, float]]:
+    """Give, by output name, a picture of where two pictures differ as a data URL, and the value of its brightest point."""
+    maps = {}
+    for output in comparison.outputs:
+        left, right = (side.outputs.get(output.name) for side in exact)
+        if output.distance is None or output.distance.ssim is None or left is None or right is None:
+            continue
+        gap = np.abs(left.to_numpy().astype(np.float64) - right.to_numpy().astype(np.float64))
+        channels = 0 if gap.ndim == 3 and gap.shape[0] in (1, 3, 4) and gap.shape[-1] not in (1, 3, 4) else -1
+        flat = np.nan_to_num(gap.max(axis=channels) if gap.ndim == 3 else gap, nan=np.inf)
+        brightest = float(flat[np.isfinite(flat)].max(initial=0.0))
+        shares = np.clip(flat / (brightest or 1.0), 0.0, 1.0)
+        maps[output.name] = (_to_data_url(_colour(shares)), brightest)
+    return maps
+
+
+def _colour(shares: np.ndarray) -> np.ndarray:
+    """Give 8-bit colours for values in [0, 1], shape (height, width, 3)."""
+    stops = np.linspace(0.0, 1.0, len(_RAMP))
+    return np.stack([np.interp(shares, stops, _RAMP[:, channel]) for channel in range(3)], axis=-1).astype(np.uint8)
+
+
+def _to_data_url(pixels: np.ndarray) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class PlotPoint:
+    """One step in a plot: its place in the drawing, the largest difference of a statistic, whether all bits agree."""
+
+    x: float
+    y: float
+    step: int
+    gap: float
+    is_equal: bool
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The steps of one call: height is the logarithm of how far the latents' mean, deviation or maximum are apart."""
+
+    call: int
+    points: tuple[PlotPoint, ...]
+    ticks: tuple[tuple[float, str], ...]
+    width: int = 640
+    height: int = 180
+
+
+_PLOT_LOWEST, _PLOT_HIGHEST = -9, 1  # powers of ten
+
+
+def make_divergence_plot(expected: PipelineCall, actual: PipelineCall) -> Plot | None:
+    """Make the plot of a call from what both records hold of every step; null where no step can be compared.
+
+    Whether a step's latents are equal is told by their digest; how far apart they are, only by their statistics.
+    """
+    pairs = list(zip(expected.trace.steps, actual.trace.steps, strict=False))
+    if not pairs:
+        return None
+    plot = Plot(expected.index, (), ())
+
+    def to_y(gap: float) -> float:
+        power = _PLOT_LOWEST if gap <= 0 else min(max(math.log10(gap), _PLOT_LOWEST), _PLOT_HIGHEST)
+        return round(10 + (plot.height - 20) * (_PLOT_HIGHEST - power) / (_PLOT_HIGHEST - _PLOT_LOWEST), 1)
+
+    points = []
+    for number, (left, right) in enumerate(pairs):
+        gaps = [abs(getattr(left, name) - getattr(right, name)) for name in ("mean", "std", "abs_max")]
+        gap = max((one for one in gaps if math.isfinite(one)), default=math.inf)
+        x = round(50 + (plot.width - 70) * number / max(len(pairs) - 1, 1), 1)
+        points.append(PlotPoint(x, to_y(gap), left.index, gap, left.latents == right.latents))
+    ticks = tuple((to_y(10.0**power), f"1e{power}") for power in range(_PLOT_LOWEST + 1, _PLOT_HIGHEST + 1, 2))
+    return Plot(expected.index, tuple(points), ticks)
 
 
 def list_facts(record: RunRecord) -> list[tuple[str, str]]:
@@ -251,35 +379,103 @@ def print_comparison(comparison: Comparison, *, console: Console) -> None:
         else "bold red"
     )
     console.print(Text.assemble((comparison.verdict, style), f": {MEANING[comparison.verdict]}"))
-    for output in comparison.outputs:
-        line = f"  {to_printable(output.name)}: {output.verdict}"
-        if output.distance:
-            line += f", max {output.distance.max_abs:.3g}, mean {output.distance.mean_abs:.3g}, {output.distance.share_different:.1%} of the values"
-        console.print(Text(line))
-        for note in output.notes:
-            console.print(Text(f"    {to_printable(note, limit=200)}"))
-    if not comparison.outputs:
+    if comparison.outputs:
+        console.print(_make_outputs_table(comparison))
+    else:
         console.print(Text("  neither run has an output: nothing could be compared"))
+    for output in comparison.outputs:
+        for note in output.notes:
+            console.print(Text(f"  {to_printable(output.name)}: {to_printable(note, limit=200)}"))
     if comparison.divergence:
         console.print(Text(f"  {comparison.divergence.text}"))
     print_differences(comparison.differences, console=console)
 
 
+def _make_outputs_table(comparison: Comparison) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2))
+    rows = [*comparison.outputs, *comparison.latents]
+    names = ["output", "verdict"]
+    if any(row.distance for row in rows):
+        names += ["max", "mean", "PSNR dB", "SSIM", "values", "pixels"]
+    for name in names:
+        table.add_column(name)
+    for row in rows:
+        name = to_printable(row.name) if row in comparison.outputs else f"{row.name} latents"
+        table.add_row(*_escape([name, row.verdict, *list_distances(row)][: len(names)]))
+    return table
+
+
+def _escape(cells: Sequence[str]) -> list[Any]:
+    from rich.text import Text
+
+    return [Text(cell) for cell in cells]
+
+
+def list_distances(row: Any) -> list[str]:
+    """Give the distances of one compared output as short texts: max, mean, PSNR, SSIM, shares of values and pixels."""
+    distance = row.distance
+    if distance is None:
+        return ["-"] * 6
+    shares = [distance.share_different, distance.share_of_pixels]
+    return [
+        f"{distance.max_abs:.3g}",
+        f"{distance.mean_abs:.3g}",
+        f"{distance.psnr_db:.1f}",
+        "-" if distance.ssim is None else f"{distance.ssim:.4f}",
+        *("-" if share is None else f"{share:.1%}" for share in shares),
+    ]
+
+
 def print_differences(
     differences: Sequence[Difference], *, console: Console, title: str = "What differs, most likely causes first"
 ) -> None:
-    """Print differences, a line each; nothing if there is none."""
-    from rich.text import Text
+    """Print differences as a table, a row each; nothing if there is none."""
+    from rich.table import Table
 
     if not differences:
         return
     console.print(f"{title}:")
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 2))
     for difference in differences[:30]:
         expected, actual = (to_printable(value, limit=60) for value in (difference.expected, difference.actual))
-        place = to_printable(difference.place, limit=120)
-        console.print(Text.assemble(f"  {difference.kind:<10}", (place, "bold"), f": {expected} -> {actual}"))
+        table.add_row(*_escape([difference.kind, to_printable(difference.place, limit=120), f"{expected} -> {actual}"]))
+    console.print(table)
     if len(differences) > 30:
         console.print(f"  and {len(differences) - 30} more (--json gives all)")
+
+
+def print_findings(findings: Findings, *, console: Console) -> None:
+    """Print what was found beyond the comparison."""
+    from rich.text import Text
+
+    for sentence in list_findings(findings):
+        console.print(Text(f"  {to_printable(sentence, limit=1000)}"))
+    explanation = findings.explanation
+    if explanation and explanation.possible:
+        shown = ", ".join(to_printable(one) for one in explanation.possible[:12])
+        console.print(Text(f"  possible, not shown to matter: {shown}"))
+
+
+def print_trial(trial: Trial, *, console: Console) -> None:
+    """Print one trial of `--explain` as it ends."""
+    from rich.text import Text
+
+    current = ", ".join(trial.current) or "nothing"
+    outcome = trial.verdict or f"could not be run: {to_printable(trial.error or '', limit=200)}"
+    console.print(Text(f"  as now: {to_printable(current, limit=160)}; the rest restored: {outcome}"))
+
+
+@contextlib.contextmanager
+def shown_progress(console: Console, what: str, *, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar while something is done step by step, on a terminal only; gives what advances it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:

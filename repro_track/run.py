@@ -50,6 +50,7 @@ def run_config(config: RunConfig) -> TrackedRun:
         stem=_name_pipeline(config),
         resolved=resolved,
         overrides=command.read_hydra_overrides() or [],
+        bundle=config.source.bundle,
         starts_late=True,
         is_config=True,
     )

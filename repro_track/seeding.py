@@ -103,6 +103,19 @@ class GeneratorWatch:
     def _name(self, index: int) -> str:
         return f"{self.prefix}.generator{index}"
 
+    @contextlib.contextmanager
+    def rewound(self) -> Iterator[None]:
+        """Put every generator back to where `finish` says that the call began, and afterwards to where it ended."""
+        states = [self.states[f"{self._name(index)}.before"] for index in range(len(self.generators))]
+        ends = [read_state(generator) for generator in self.generators]
+        for generator, state in zip(self.generators, states, strict=True):
+            restore_state(generator, state)
+        try:
+            yield
+        finally:
+            for generator, state in zip(self.generators, ends, strict=True):
+                restore_state(generator, state)
+
     def finish(self) -> tuple[GeneratorPart, ...]:
         """Read the states after the call and give the record's parts; `states` then holds both, for safetensors."""
         parts = []
@@ -126,7 +139,7 @@ class GeneratorWatch:
 # --- the global generators ----------------------------------------------------------------------------------------
 
 
-def _read_globals() -> dict[str, Any]:
+def read_globals() -> dict[str, Any]:
     """Read the state of every global generator of this process: Python's, NumPy's, torch's, one per GPU in use."""
     import torch
 
@@ -180,11 +193,11 @@ class GlobalsWatch:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._before = {name: _digest_state(state) for name, state in _read_globals().items()}
+        self._before = {name: _digest_state(state) for name, state in read_globals().items()}
 
     def check(self) -> tuple[GlobalGenerator, ...]:
         """Say of each global generator whether something drew from it since the run began."""
-        now = {name: _digest_state(state) for name, state in _read_globals().items()}
+        now = {name: _digest_state(state) for name, state in read_globals().items()}
         parts = []
         for name in dict.fromkeys([*self._before, *now]):
             before, after = self._before.get(name) or self._digest_seeded(name), now.get(name)
@@ -205,13 +218,24 @@ class GlobalsWatch:
 
 
 @contextlib.contextmanager
+def rewound_globals(states: dict[str, Any]) -> Iterator[None]:
+    """Put the global generators back to what `read_globals` gave before, and afterwards to where they are now."""
+    ends = read_globals()
+    _write_globals(states)
+    try:
+        yield
+    finally:
+        _write_globals(ends)
+
+
+@contextlib.contextmanager
 def guarded_globals(seed: int) -> Iterator[GlobalsWatch]:
     """Seed Python's, NumPy's and torch's global generators, watch them, and put their former states back.
 
     A draw from a global generator is found by its state, whoever drew, also from another thread. `default_rng()`, an
     own unseeded generator and `os.urandom` are not seen (FIELD.md, section 3).
     """
-    former = _read_globals()
+    former = read_globals()
     _seed_globals(seed)
     try:
         yield GlobalsWatch(seed)

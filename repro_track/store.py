@@ -68,15 +68,25 @@ class Store:
     # --- log
 
     def start_run(
-        self, *, experiment: str, name: str, user: str, source: str, experiment_id: str | None = None
+        self,
+        *,
+        experiment: str,
+        name: str,
+        user: str,
+        source: str,
+        experiment_id: str | None = None,
+        parent: StoredRun | None = None,
     ) -> StoredRun:
         """Create a run that is shown as running until `log_run` ends it.
 
         Args:
             experiment: the experiment's name; it is made if it is not there.
             experiment_id: an experiment that is there, instead of a name.
+            parent: the run under which this one is shown.
         """
         tags = {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL"}
+        if parent is not None:
+            tags["mlflow.parentRunId"] = parent.run_id
         with _reported(self.uri):
             run = self._client.create_run(
                 experiment_id or self._ensure_experiment(experiment), run_name=name, tags=tags

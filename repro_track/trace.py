@@ -13,17 +13,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from repro_track.errors import first_line
-from repro_track.fingerprint import digest_tensor, digest_tensors_quickly, to_host
+from repro_track.fingerprint import HostTensor, digest_tensor, digest_tensors_quickly, to_host
 from repro_track.record import Trace, TraceLevel, TraceStep, Unavailable
+
+INPUTS = " inputs"
+"""Ends the name of a column that has a module's inputs and not its output."""
 
 _STEP_METHODS = ("step", "step_pred", "step_correct")
 
 
 class TraceCollector:
-    """Collects what the hooks see, in the order in which it happens; `finish` gives the record's part."""
+    """Collects what the hooks see, in the order in which it happens; `finish` gives the record's part, and `latents` is
+    what the last step gave (null before one)."""
 
     def __init__(self, level: TraceLevel) -> None:
         self._level = level
+        self.latents: HostTensor | None = None
         self._noise: str | None = None
         self._steps: list[dict[str, Any]] = []
         self._order: dict[str, int] = {}
@@ -34,6 +39,10 @@ class TraceCollector:
     def wants_noise(self) -> bool:
         """Whether no step has been seen yet: the next sample is the initial noise."""
         return self._noise is None
+
+    def on_inputs(self, name: str, inputs: Any) -> None:
+        """Take what a module is given, as a column of its own before the module's."""
+        self.on_module(f"{name}{INPUTS}", inputs)
 
     def on_module(self, name: str, output: Any) -> None:
         """Take a module's output. A second call between two steps is a column of its own, `name#2`: what is called
@@ -58,7 +67,8 @@ class TraceCollector:
         tensors = _list_tensors(result)
         if not tensors:
             return
-        latents = tensors[0]  # prev_sample is the first field of every scheduler's output
+        # prev_sample is the first field of every scheduler's output; copied: pipelines scale it in place
+        latents = self.latents = to_host(tensors[0]).copy()
         self._steps.append(
             {
                 "scheduler": scheduler,
@@ -115,20 +125,21 @@ def _to_number(timestep: Any) -> float:
     return float("nan") if values[0] is None else float(values[0])
 
 
-def _measure(latents: Any) -> dict[str, float]:
-    values = to_host(latents).to_numpy().astype("float64")
+def _measure(latents: HostTensor) -> dict[str, float]:
+    values = latents.to_numpy().astype("float64")
     if values.size == 0:
         return {"mean": 0.0, "std": 0.0, "abs_max": 0.0}
     return {"mean": float(values.mean()), "std": float(values.std()), "abs_max": float(abs(values).max())}
 
 
 @contextlib.contextmanager
-def recording(components: Mapping[str, Any], *, level: TraceLevel) -> Iterator[TraceCollector]:
+def recording(components: Mapping[str, Any], *, level: TraceLevel, inputs: bool = False) -> Iterator[TraceCollector]:
     """Watch the components of a pipeline while it runs.
 
     Args:
         components: by name, as `pipeline.components`.
         level: `off`, `steps` (scheduler steps and top-level blocks), `modules` (every module).
+        inputs: also digest what every module is given.
     """
     collector = TraceCollector(level)
     with contextlib.ExitStack() as hooks:
@@ -138,13 +149,22 @@ def recording(components: Mapping[str, Any], *, level: TraceLevel) -> Iterator[T
                     hooks.enter_context(_watched_scheduler(component, name=name, collector=collector))
                 elif hasattr(component, "register_forward_hook"):
                     for path, module in _list_blocks(component, every=level == "modules"):
-                        handle = module.register_forward_hook(_make_hook(f"{name}.{path}" if path else name, collector))
-                        hooks.callback(handle.remove)
+                        qualified = f"{name}.{path}" if path else name
+                        hooks.callback(module.register_forward_hook(_make_hook(qualified, collector)).remove)
+                        if inputs:
+                            before = module.register_forward_pre_hook(
+                                _make_pre_hook(qualified, collector), with_kwargs=True
+                            )
+                            hooks.callback(before.remove)
         yield collector
 
 
 def _make_hook(name: str, collector: TraceCollector):
     return lambda module, inputs, output: collector.on_module(name, output)
+
+
+def _make_pre_hook(name: str, collector: TraceCollector):
+    return lambda module, args, kwargs: collector.on_inputs(name, (args, kwargs))
 
 
 def _list_blocks(model: Any, *, every: bool) -> list[tuple[str, Any]]:

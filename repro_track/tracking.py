@@ -33,11 +33,12 @@ from repro_track import (
     trace,
 )
 from repro_track.errors import PipelineError, ReproTrackError, UsageError
-from repro_track.fingerprint import save_tensors, to_host, to_pixels
-from repro_track.handover import Handover
+from repro_track.fingerprint import digest_tensor, save_tensors, to_host, to_pixels
+from repro_track.handover import Handover, SecondCall, Settings
 from repro_track.outbox import Address, Outbox
 from repro_track.record import (
     CONFIG_NAME,
+    LATENTS_NAME,
     OUTPUT_TENSORS_NAME,
     RECORD_NAME,
     STATES_NAME,
@@ -78,6 +79,7 @@ def track(
     store: str | None = None,
     name: str | None = None,
     config: Any = None,
+    bundle: bool = False,
 ) -> TrackedRun:
     """Record everything that decides a run's output, and log it to MLflow.
 
@@ -98,6 +100,7 @@ def track(
         store: an MLflow tracking URI; `MLFLOW_TRACKING_URI` goes first; null: the embedded store.
         name: the run's name in MLflow; null: what it is.
         config: your own config (a dict or Hydra's DictConfig): recorded, resolved, with secrets withheld.
+        bundle: also keep the git commit and its history with the run, for a commit that may be lost.
 
     Raises:
         UsageError: a seed beyond 32 bits, an unknown preset or trace level.
@@ -117,6 +120,7 @@ def track(
         name=name,
         resolved=resolved,
         overrides=overrides,
+        bundle=bundle,
     )
 
 
@@ -159,6 +163,7 @@ class TrackedRun:
         stem: str | None = None,
         resolved: Mapping[str, Any],
         overrides: Sequence[str],
+        bundle: bool = False,
         starts_late: bool = False,
         is_config: bool = False,
     ) -> None:
@@ -173,13 +178,17 @@ class TrackedRun:
             )
         self._ordinal = 0 if is_config else command.count_block()
         self._handover = Handover.find(ordinal=self._ordinal)
+        if self._handover:
+            trace_level = self._handover.settings.trace or trace_level
+            if self._handover.choice.restores("seeds"):
+                seed, seeds = self._handover.choose_seeds()
         expected = self._handover.expected if self._handover else None
         self._root, self._origin = _choose_root(seed, seeds=seeds, expected=expected)
         self._seeds = seeds
         self._image_seeds = seeding.make_image_seeds(self._root, num_images=len(seeds or ()) or 1, seeds=seeds)
         self._generator_place, self._policy, self._trace_level = generator, policy, trace_level
         self._name, self._stem, self._resolved, self._overrides = name, stem, resolved, overrides
-        self._starts_late, self._is_config = starts_late, is_config
+        self._bundle, self._starts_late, self._is_config = bundle, starts_late, is_config
         self._experiment, self._uri = experiment, config.resolve_store_uri(store)
         self.record_id = make_record_id()
         self._created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -191,6 +200,8 @@ class TrackedRun:
         self._states: dict[str, Any] = {}
         self._outputs: list[Output] = []
         self._tensors: dict[str, Any] = {}
+        self._latents: dict[str, Any] = {}
+        self._second_calls: list[SecondCall] = []
         self._pictures: list[Any] = []
         self._unknown: list[str] = []
         self._started = False
@@ -221,8 +232,8 @@ class TrackedRun:
                     self._policy["flags"], num_threads=self._policy["num_threads"], policy=self._policy["name"]
                 )
             )
-            if self._handover and self._handover.restores_numerics:
-                determinism.restore_state(self._handover.expected.numerics.state)
+            if self._handover and (wanted := self._handover.list_settings_to_restore()):
+                determinism.restore_state(wanted)
                 self._numerics_before = determinism.capture_state()
             self._globals = self._stack.enter_context(seeding.guarded_globals(self._root))
             self._environment: Environment = environment.capture_environment(
@@ -282,9 +293,24 @@ class TrackedRun:
         if self._outbox is not None:
             self._outbox.check()  # a store that cannot be used is better known before an hour of computing
         self._start()
+        if self._handover is None:
+            return self._record_call(pipe, arguments, bound=bound, watch=watch)
+        with self._handover.restored_schedulers(pipe, call=index):
+            return self._record_call(pipe, arguments, bound=bound, watch=watch)
+
+    def _record_call(
+        self, pipe: Any, arguments: Mapping[str, Any], *, bound: Mapping[str, Any], watch: seeding.GeneratorWatch
+    ) -> Any:
+        """Call the pipeline, and keep everything that the call is and gives."""
+        index = len(self._calls)
+        settings = self._handover.settings if self._handover else Settings()
         with self.timed("describe"):
             components = pipeline.describe_components(pipe)
-        with self.timed("call"), trace.recording(pipe.components, level=self._trace_level) as collector:
+            if self._handover:
+                self._handover.check_weights(components, call=index)
+        global_states = seeding.read_globals() if settings.twice else {}
+        watched = trace.recording(pipe.components, level=self._trace_level, inputs=settings.inputs)
+        with self.timed("call"), watched as collector:
             try:
                 result = pipe(**arguments)
             except Exception as error:
@@ -298,14 +324,27 @@ class TrackedRun:
             finally:
                 self._generators.extend(watch.finish())
                 self._states.update(watch.states)
+                if collector.latents is not None:
+                    self._latents[f"call{index}"] = collector.latents
                 self._calls.append(
                     self._make_call(pipe, bound, index=index, components=components, collected=collector.finish())
                 )
         with self.timed("outputs"):
-            prefix = f"call{index}." if index else ""
-            for raw in outputs.list_outputs(result, latent=bound.get("output_type") == "latent"):
-                self._keep_output(outputs.RawOutput(f"{prefix}{raw.name}", raw.kind, raw.value))
+            for raw in _list_outputs(result, bound, index=index):
+                self._keep_output(raw)
+        if settings.twice:
+            with watch.rewound(), seeding.rewound_globals(global_states):
+                self._second_calls.append(self._call_again(pipe, arguments, bound=bound))
         return result
+
+    def _call_again(self, pipe: Any, arguments: Mapping[str, Any], *, bound: Mapping[str, Any]) -> SecondCall:
+        """Call the pipeline as it was just called: where the second result differs, the first call left something behind."""
+        first = self._calls[-1]
+        with trace.recording(pipe.components, level=self._trace_level) as collector:
+            result = pipe(**arguments)
+        listed = _list_outputs(result, bound, index=first.index)
+        digests = {raw.name: digest_tensor(raw.value) for raw in listed if raw.kind != "unknown"}
+        return SecondCall(first.model_copy(update={"trace": collector.finish()}), digests)
 
     def add_output(self, name: str, value: Any) -> None:
         """Record an output that is not a pipeline's: a tensor, an array, a picture, or the path of a file.
@@ -380,6 +419,7 @@ class TrackedRun:
             place=command.find_repository_place(self._command),
             folder=self._folder / "source",
             exclude=config.list_written_paths(self._uri),
+            bundle=self._bundle,
         )
 
     def _watch_generators(self, pipe: Any, bound: Mapping[str, Any], *, index: int) -> seeding.GeneratorWatch:
@@ -446,8 +486,11 @@ class TrackedRun:
         with self.timed("close"):
             record = self._assemble(status, error, numerics_after=determinism.capture_state())
             save_tensors(self._folder / OUTPUT_TENSORS_NAME, self._tensors)
-            if self._states:
-                save_tensors(self._folder / STATES_NAME, self._states)
+            for name, tensors in ((STATES_NAME, self._states), (LATENTS_NAME, self._latents)):
+                if tensors:
+                    save_tensors(self._folder / name, tensors)
+            if self._handover and self._second_calls:
+                self._handover.leave_second_calls(self._second_calls)
             if self._pictures:
                 png.make_contact_sheet(self._pictures).save(self._folder / report.PREVIEW_NAME)
             self._write_texts(record)
@@ -503,7 +546,11 @@ class TrackedRun:
             outputs=tuple(self._outputs),
             cost=self._measure_cost(),
             replayable=_judge_replayable(
-                self._command, withheld=withheld, captured=captured, unknown=self._unknown, status=status
+                self._command,
+                withheld=withheld,
+                captured=captured,
+                unknown=[*self._unknown, *(self._handover.list_foreign_modules() if self._handover else [])],
+                status=status,
             ),
             replay_of=self._handover.expected.record_id if self._handover else None,
         )
@@ -528,6 +575,13 @@ class TrackedRun:
             peak_memory_bytes=peak if sys.platform == "darwin" else peak * 1024,  # Linux counts in KiB
             peak_gpu_memory_bytes=torch.cuda.max_memory_allocated() if uses_gpu else None,
         )
+
+
+def _list_outputs(result: Any, bound: Mapping[str, Any], *, index: int) -> list[outputs.RawOutput]:
+    """List a call's outputs; those of the second and later calls have the call in their names."""
+    prefix = f"call{index}." if index else ""
+    listed = outputs.list_outputs(result, latent=bound.get("output_type") == "latent")
+    return [outputs.RawOutput(f"{prefix}{raw.name}", raw.kind, raw.value) for raw in listed]
 
 
 def _choose_folder(handover: Handover | None, *, ordinal: int, record_id: str) -> Path:
@@ -574,7 +628,6 @@ def _judge_replayable(
         reasons.append("its command line has a secret, which was withheld")
     if started.kind == "config" and withheld:
         reasons.append("its config has secrets, which were withheld: " + ", ".join(withheld))
-    for kind, change in captured.changes.items():
-        if isinstance(change, Unavailable):
-            reasons.append(f"the {kind} changes were not kept: {change.unavailable}")
+    if started.kind != "config" and isinstance(captured.commit, str) and isinstance(captured.tree, Unavailable):
+        reasons.append(f"its source does not come back: {captured.tree.unavailable}")
     return Replayable(yes=not reasons, reasons=tuple(reasons))

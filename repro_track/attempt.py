@@ -1,0 +1,373 @@
+"""One attempt at a recorded run: restore what the plan says, start it again in a child process, compare, log.
+
+This process never loads torch, and never touches the user's working tree, environment or logged runs: everything is
+restored into the replay's own folder, which is gone afterwards, or into caches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro_track import command, compare, environment, pipeline, report, source
+from repro_track.config import REPLAY, data_folder
+from repro_track.errors import ReplayError
+from repro_track.factors import Choice
+from repro_track.findings import Findings
+from repro_track.fingerprint import digest_weight_file, load_tensors
+from repro_track.handover import Handover, Settings
+from repro_track.lookup import FoundRun
+from repro_track.outbox import log_folder
+from repro_track.plan import ReplayPlan, make_child_variables, make_plan
+from repro_track.record import (
+    CONFIG_NAME,
+    LATENTS_NAME,
+    OUTPUT_TENSORS_NAME,
+    RECORD_NAME,
+    STATES_NAME,
+    RunRecord,
+    read_record,
+)
+from repro_track.store import TAG, Store, StoredRun
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A planned attempt and the folder between us and its child."""
+
+    found: FoundRun
+    handover: Handover
+    plan: ReplayPlan
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an attempt. `exact`: the recorded and the actual tensors, where any digest differs."""
+
+    attempt: Attempt
+    actual: RunRecord
+    comparison: compare.Comparison
+    exact: tuple[compare.Exact, compare.Exact] | None = None
+
+    @property
+    def recorded_folder(self) -> Path:
+        """Where recorded artifacts were put."""
+        return self.attempt.handover.folder / "recorded"
+
+    @property
+    def folder(self) -> Path:
+        """Where the child left its run."""
+        return self.attempt.handover.result_folder
+
+
+@contextlib.contextmanager
+def planned(found: FoundRun, *, choice: Choice, settings: Settings | None = None) -> Iterator[Attempt]:
+    """Plan an attempt in a folder of its own, which is removed afterwards.
+
+    Raises:
+        ReplayError, RefusedError: as `make_plan`.
+    """
+    base = data_folder() / "replays"
+    base.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="replay-", dir=base) as name:
+        folder = Path(name)
+        plan = make_plan(found.record, folder=folder, choice=choice)
+        settings = settings or Settings()
+        if plan.code:
+            settings = dataclasses.replace(settings, foreign=str(found.record.source.repository))
+        yield Attempt(found, Handover(folder, found.record, choice, settings), plan)
+
+
+# --- restoring ----------------------------------------------------------------------------------------------------
+
+
+def restore(attempt: Attempt) -> None:
+    """Write everything that the child needs: code, packages, weights, config, generator states, notebook cells.
+
+    Raises:
+        ReplayError: something recorded cannot be brought back.
+        RefusedError: an artifact is not the recorded one.
+    """
+    plan, found, handover = attempt.plan, attempt.found, attempt.handover
+    record, folder = found.record, handover.folder
+    kept = folder / "recorded"
+    handover.write()
+    if any(one.made_by == "caller" for one in record.seeds.generators):
+        load_into(found, STATES_NAME, handover.states_path)
+    if record.command.kind == "notebook":
+        load_into(found, command.NOTEBOOK_NAME, folder / command.NOTEBOOK_NAME)
+        source.check_kept(folder / command.NOTEBOOK_NAME, str(record.source.script_sha256))
+    if plan.code:
+        for name in source.list_kept_names(record.source):
+            load_into(found, name, kept / name)
+        source.restore_source(plan.code, kept=kept, target=plan.source_folder)
+        _link_ignored(record, target=plan.source_folder)
+        _check_restored_weights(record, handover=handover, target=plan.source_folder)
+    if plan.script:
+        load_into(found, f"source/{plan.script}", folder / "script" / plan.script)
+        source.check_kept(folder / "script" / plan.script, str(record.source.script_sha256))
+    if plan.packages:
+        environment.restore_environment(plan.packages)
+    if record.command.kind == "config":
+        _write_config(attempt)
+    command.check_script(list(plan.argv), command=record.command)
+    cwd = Path(plan.cwd)
+    if folder in cwd.parents:
+        cwd.mkdir(parents=True, exist_ok=True)
+
+
+def load_into(found: FoundRun, path: str, target: Path) -> None:
+    """Copy one artifact of the recorded run to a file; where there is none, there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = found.opened.load_artifact(path, Path(folder))
+        if loaded is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(loaded, target)
+
+
+def _link_ignored(record: RunRecord, *, target: Path) -> None:
+    """Let the restored source see the weights that lie in the clone and are not part of its tree (ignored by git)."""
+    root = Path(str(record.source.repository))
+    for call in record.calls:
+        for place in (call.name_or_path, *(part.location for part in call.components)):
+            path = Path(record.command.cwd) / (place or "")
+            if not place or not path.is_relative_to(root) or not path.exists():
+                continue
+            missing = target / path.relative_to(root)
+            if missing.exists():
+                continue
+            while not missing.parent.exists():
+                missing = missing.parent
+            missing.symlink_to(root / missing.relative_to(target))
+
+
+def _check_restored_weights(record: RunRecord, *, handover: Handover, target: Path) -> None:
+    """See that weights that are part of the restored source are the recorded ones, before anything runs.
+
+    Raises:
+        ReplayError: one is not.
+    """
+    root = Path(str(record.source.repository))
+    for call in record.calls:
+        for part in call.components:
+            for weight in part.weights:
+                recorded = Path(part.location or "") / weight.path
+                if not recorded.is_relative_to(root) or not handover.choice.restores("weights"):
+                    continue
+                path = target / recorded.relative_to(root)
+                if path.is_file() and (actual := digest_weight_file(path)[0]) != weight.sha256:
+                    raise ReplayError(
+                        f"the weights {recorded} of the restored source are not the recorded ones: {actual}",
+                        expected=f"sha256 {weight.sha256}",
+                        advice="replay with what is there: --weights current",
+                    )
+
+
+def _write_config(attempt: Attempt) -> None:
+    """Write the resolved config for the child, with the pipeline pinned, and found where its weights are now."""
+    import yaml
+
+    plan, folder = attempt.plan, attempt.handover.folder
+    resolved = dict(attempt.found.record.config.resolved)
+    chosen = dict(plan.pipeline)
+    replaced = {Path(one.path): Path(one.source) for one in plan.weights if one.source and Path(one.source).is_file()}
+    if replaced and chosen.get("path"):
+        chosen["path"] = str(_shadow_pipeline(chosen["path"], replaced=replaced, target=folder / "pipeline"))
+    if chosen:
+        resolved["pipeline"] = chosen
+    (folder / CONFIG_NAME).write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+
+
+def _shadow_pipeline(path: str, *, replaced: Mapping[Path, Path], target: Path) -> Path:
+    """Make a folder that looks like a saved pipeline, by links, in which some files are other ones.
+
+    Raises:
+        ReplayError: the pipeline's folder is gone, and the weights that were found are not in another like it.
+    """
+    base = Path(path)
+    if path.startswith(pipeline.BUILTIN):
+        base = Path(pipeline.find_builtin(path.removeprefix(pipeline.BUILTIN)))
+    if not base.is_dir():
+        recorded, other = next(iter(replaced.items()))
+        inside = recorded.relative_to(base)
+        moved = other.parents[len(inside.parts) - 1]
+        if moved / inside != other or not (moved / "model_index.json").is_file():
+            raise ReplayError(f"the pipeline's folder {base} is not there", expected="the folder that was loaded")
+        base = moved
+    for file in sorted(base.rglob("*")):
+        if file.is_file():
+            inside = file.relative_to(base)
+            (target / inside).parent.mkdir(parents=True, exist_ok=True)
+            (target / inside).symlink_to(replaced.get(Path(path) / inside, file).absolute())
+    return target
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def started_child(attempt: Attempt) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the plan's command; whatever happens to us, it does not outlive us. Its stdout is not ours: to stderr."""
+    plan = attempt.plan
+    program = environment.copy_program() if plan.packages else None
+    variables = {**make_child_variables(plan, program=program), REPLAY: plan.folder}
+    if plan.code:
+        variables = {name: value for name, value in variables.items() if not name.startswith("GIT_")}
+    argv = [plan.argv[0], *(_relocate(word, attempt) for word in plan.argv[1:])]
+    child = subprocess.Popen(argv, cwd=plan.cwd, env=variables, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+
+
+def _relocate(word: str, attempt: Attempt) -> str:
+    """Let an argument that names a file of the recorded source name the restored one."""
+    if attempt.plan.code is None:
+        return word
+    move = command.Move(Path(str(attempt.found.record.source.repository)), attempt.plan.source_folder)
+    moved = move.find(word)
+    return moved if os.path.lexists(moved) else word
+
+
+def read_result(attempt: Attempt, *, code: int) -> RunRecord:
+    """Read the record that the child left.
+
+    Raises:
+        ReplayError: it left none.
+    """
+    path = attempt.handover.result_folder / RECORD_NAME
+    if not path.is_file():
+        raise ReplayError(
+            f"the replay's process ended with code {code} and left no record",
+            expected="the same track() block as in the recorded run",
+            advice="see its output above"
+            + (
+                "; files that git ignores are not part of the restored source: --code current runs where the clone is"
+                if attempt.plan.code
+                else ""
+            ),
+        )
+    return read_record(path)
+
+
+def judge(attempt: Attempt, actual: RunRecord, *, profile: compare.Tolerance) -> Outcome:
+    """Compare what the child left with what was recorded. The exact tensors are loaded only where a digest differs."""
+    expected, folder = attempt.found.record, attempt.handover.result_folder
+    target = attempt.handover.folder / "recorded"
+    target.mkdir(exist_ok=True)
+    equal = [output.sha256 for output in expected.outputs] == [output.sha256 for output in actual.outputs]
+    exact = None if equal else (attempt.found.opened.load_exact(target), _load_exact(folder))
+    expected_exact, actual_exact = exact or (compare.Exact(), compare.Exact())
+    comparison = compare.compare_runs(
+        expected, actual, expected_exact=expected_exact, actual_exact=actual_exact, tolerance=profile
+    )
+    return Outcome(attempt, actual, comparison, exact)
+
+
+def _load_exact(folder: Path) -> compare.Exact:
+    latents = folder / LATENTS_NAME
+    return compare.Exact(load_tensors(folder / OUTPUT_TENSORS_NAME), load_tensors(latents) if latents.is_file() else {})
+
+
+def perform(attempt: Attempt, *, profile: compare.Tolerance, meanwhile: Callable[[], object] = lambda: None) -> Outcome:
+    """Restore, run, compare.
+
+    Args:
+        attempt: from `planned`.
+        profile: for `within-tolerance`.
+        meanwhile: called while the child runs.
+
+    Raises:
+        ReplayError: something cannot be restored, or the child left no finished run.
+    """
+    restore(attempt)
+    with started_child(attempt) as child:
+        meanwhile()
+        code = child.wait()
+    return judge(attempt, read_result(attempt, code=code), profile=profile)
+
+
+# --- logging ------------------------------------------------------------------------------------------------------
+
+
+def start_run(
+    outcome: Outcome, *, store: Store, experiment_id: str | None, name: str, parent: StoredRun | None = None
+) -> StoredRun:
+    """Begin the replay's own run in MLflow."""
+    return store.start_run(
+        experiment="repro_track",
+        experiment_id=experiment_id,
+        name=name,
+        user=outcome.actual.environment.machine.user,
+        source="repro-track replay",
+        parent=parent,
+    )
+
+
+def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, tags: Mapping[str, str]) -> None:
+    """Write the report, and log the attempt as a run that points at the recorded one."""
+    found, actual, comparison = outcome.attempt.found, outcome.actual, outcome.comparison
+    first_id = found.run_id or found.record.record_id
+    folder = outcome.folder
+    for output in found.record.outputs:
+        if output.kind == "image" and output.file:
+            load_into(found, output.file, outcome.recorded_folder / output.file)
+    page = report.render_replay_page(
+        found.record,
+        actual,
+        comparison,
+        run_id=first_id,
+        expected_folder=outcome.recorded_folder,
+        actual_folder=folder,
+        findings=findings,
+        exact=outcome.exact,
+    )
+    (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
+    data = {**report.comparison_to_json(comparison), **findings.to_json()}
+    (folder / "comparison.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+    log_folder(
+        store,
+        run,
+        folder=folder,
+        description=report.render_description(actual, run_id=first_id, comparison=comparison, findings=findings),
+        tags={f"{TAG}replay_of": first_id, f"{TAG}verdict": comparison.verdict, **tags},
+        metrics=make_distance_metrics(comparison),
+    )
+
+
+def log_failure(attempt: Attempt, actual: RunRecord, *, store: Store, experiment_id: str | None) -> StoredRun:
+    """Log an attempt whose child failed."""
+    outcome = Outcome(attempt, actual, compare.Comparison("not-comparable", (), None, ()))
+    run = start_run(outcome, store=store, experiment_id=experiment_id, name=f"replay of {attempt.found.record.name}")
+    first_id = attempt.found.run_id or attempt.found.record.record_id
+    description = report.render_description(actual, run_id=first_id)
+    log_folder(store, run, folder=outcome.folder, description=description, tags={f"{TAG}replay_of": first_id})
+    return run
+
+
+def make_distance_metrics(comparison: compare.Comparison) -> dict[str, Any]:
+    """Make the metrics of a replay: the largest distance of any output; empty where all are equal."""
+    distances = [output.distance for output in comparison.outputs if output.distance]
+    if not distances:
+        return {}
+    metrics = {
+        "distance.max_abs": max(distance.max_abs for distance in distances),
+        "distance.mean_abs": max(distance.mean_abs for distance in distances),
+        "distance.share_different": max(distance.share_different for distance in distances),
+        "distance.psnr_db": min(distance.psnr_db for distance in distances),
+    }
+    similarities = [distance.ssim for distance in distances if distance.ssim is not None]
+    return {**metrics, "distance.ssim": min(similarities)} if similarities else metrics

@@ -1,0 +1,98 @@
+"""What a replay can bring back one by one: the labels, which recorded values each stands for, and a choice among them.
+
+Pure: it names things and looks nothing up. A label is `code`, `weights`, `seeds`, or a group and a name: `env:diffusers`,
+`env:python`, `numerics:threads`, `pipeline:scheduler`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "num_threads", "num_interop_threads")
+_ISA = (
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "cpu_capability",
+)
+
+
+def name_numeric(name: str) -> str:
+    """Give the label of an environment variable or numeric setting. Those that stand for one thing share a label.
+
+    >>> name_numeric("OMP_NUM_THREADS"), name_numeric("num_threads"), name_numeric("sdp_flash")
+    ('numerics:threads', 'numerics:threads', 'numerics:sdp_flash')
+    """
+    if name in _THREADS:
+        return "numerics:threads"
+    if name in _ISA:
+        return "numerics:isa"
+    if name.endswith(("fp32_precision", "allow_tf32", "float32_matmul_precision")):
+        return "numerics:fp32_precision"  # two interfaces of torch to one setting
+    return "numerics:" + name.removesuffix("_warn_only")
+
+
+_NOT_WRITABLE = {"numerics:inference_mode", "numerics:compile_config"}
+"""Facts about the program, not settings of torch that could be put back."""
+
+_PLACES = (
+    (r"source\..*", "code"),
+    (r"environment\.packages\.(?P<name>[^.]+)\..*", "env"),
+    (r"environment\.interpreter\.(version|implementation)", "env:python"),
+    (r"environment\.torch\.(?!gpus).*", "env:torch"),
+    (r"(environment\.variables|numerics\.(state|requested|changed))\.(?P<name>.+)", "numerics"),
+    (r"calls\.\d+\.components\.[^.]+\.(weights\..*|memory_xxh3|commit)", "weights"),
+    (r"calls\.\d+\.components\.(?P<name>\w*scheduler)\.(config\..*|class_name)", "pipeline"),
+    (r"seeds\..*", "seeds"),
+)
+
+
+def find_factor(place: str) -> str | None:
+    """Give the label under which what is at this place of a record can be restored; null: it cannot.
+
+    >>> find_factor("environment.packages.diffusers.version"), find_factor("environment.machine.cpu_model")
+    ('env:diffusers', None)
+    """
+    for pattern, label in _PLACES:
+        if found := re.fullmatch(pattern, place):
+            name = found.groupdict().get("name")
+            full = name_numeric(name) if label == "numerics" and name else f"{label}:{name}" if name else label
+            return None if full in _NOT_WRITABLE else full
+    return None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a replay leaves as it is now, by label or whole group; everything else is restored."""
+
+    current: frozenset[str]
+
+    def restores(self, label: str) -> bool:
+        """Whether a label is restored.
+
+        >>> choice = Choice(frozenset({"env", "numerics:threads"}))
+        >>> choice.restores("code"), choice.restores("env:torch"), choice.restores("numerics:isa")
+        (True, False, True)
+        """
+        return label not in self.current and label.partition(":")[0] not in self.current
+
+    def leave(self, labels: Iterable[str]) -> Choice:
+        """Give a choice that leaves these as they are now, too."""
+        return Choice(self.current | frozenset(labels))
+
+
+DEFAULT = Choice(frozenset({"env", "pipeline", "seeds"}))
+"""Code, numerics and weights as recorded, packages as they are; schedulers and seeds as the code makes them."""
+
+
+def make_choice(**groups: str) -> Choice:
+    """Make a choice from `restore` or `current` for each group; schedulers and seeds are as the code makes them.
+
+    >>> make_choice(code="restore", env="restore", numerics="current", weights="restore").restores("env:torch")
+    True
+    """
+    return Choice(frozenset({"pipeline", "seeds", *(name for name, what in groups.items() if what == "current")}))

@@ -1,0 +1,384 @@
+"""A record to a `ReplayPlan`: what would be restored, what cannot be, what can be expected. Nothing is restored here.
+
+It reads this machine (never torch, never the network) and writes nothing but the present source's changes, into the
+replay's own folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro_track import command, compare, determinism, environment, pipeline, report, source
+from repro_track.compare import Difference
+from repro_track.config import PipelineConfig, list_written_paths, resolve_store_uri
+from repro_track.environment import EnvironmentPlan
+from repro_track.errors import ReplayError, ReproTrackError
+from repro_track.factors import Choice, find_factor, name_numeric
+from repro_track.fingerprint import digest_weight_file, find_file_by_digest
+from repro_track.record import Package, RunRecord, Unavailable
+from repro_track.source import SourcePlan
+
+MISSING = "the file is not there"
+
+
+@dataclass(frozen=True)
+class WeightPlan:
+    """One weight file that is not as recorded where it was: `source` is where the recorded bytes come from, if anywhere."""
+
+    place: str
+    path: str
+    expected: str
+    actual: str
+    source: str | None
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """What a replay will do, and what can be expected of it. Printing, scripting and executing are its readers.
+
+    `code`, `packages`, `script` null: the present ones are used; `script` is the recorded script's name where the script
+    is all that was recorded. `variables` are set for the child before it starts (null: unset). `restored`
+    differences are brought back, `differences` stay. `argv` and `cwd` are as they will be once all is restored.
+    """
+
+    record_id: str
+    folder: str
+    argv: tuple[str, ...]
+    cwd: str
+    code: SourcePlan | None
+    script: str | None
+    packages: EnvironmentPlan | None
+    import_path: tuple[str, ...]
+    variables: Mapping[str, str | None]
+    weights: tuple[WeightPlan, ...]
+    pipeline: Mapping[str, Any]
+    restored: tuple[Difference, ...]
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
+    expected_verdict: str
+    because: tuple[str, ...]
+
+    @property
+    def source_folder(self) -> Path:
+        """Where the recorded source will be."""
+        return Path(self.folder) / "source"
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the plan as data."""
+        return dataclasses.asdict(self)
+
+
+def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
+    """Plan the replay of a record.
+
+    Args:
+        record: what is to be replayed.
+        folder: the replay's own folder.
+        choice: what is left as it is now.
+
+    Raises:
+        ReplayError: there is nothing that could be started; the source or a weight file is not to be had.
+        RefusedError: a value in the record that git could take for something else.
+    """
+    notes: list[str] = []
+    present = environment.capture_environment(torch_build=Unavailable(unavailable="not read before a replay"))
+    code, script = _plan_code(record, choice=choice, notes=notes)
+    move = _find_move(record, code=code, script=script, folder=folder)
+    packages = _plan_packages(record, present.packages, choice=choice, move=move)
+    import_path = packages.paths if packages else ()
+    if move and code and not packages:
+        import_path = environment.list_editable_paths(present.packages, old_root=move.old, new_root=move.new)
+        notes += [f"imported from the restored source: {path}" for path in import_path]
+    if script:
+        import_path = (str(Path(str(record.command.script)).parent), *import_path)
+    variables, caps = _plan_variables(record, present, choice=choice)
+    if caps:
+        notes.append(
+            f"this machine has AVX-512, the recorded one had not: its kernels are held down ({', '.join(caps)})"
+        )
+    weights = _plan_weights(record, code=code, choice=choice)
+    found = compare.list_environment_differences(record.environment, present)
+    found += compare.list_source_differences(record.source, _capture_present_source(record, folder=folder))
+    found += tuple(compare.make_difference(one.place, one.expected, one.actual) for one in weights)
+    restored, staying = _sort(found, choice=choice, code=code, packages=packages, weights=weights)
+    verdict, because = compare.expect_verdict(staying)
+    if need := _find_missing_device(record, present):
+        because = (need, *because)
+    return ReplayPlan(
+        record_id=record.record_id,
+        folder=str(folder),
+        argv=tuple(
+            command.make_child_argv(
+                record.command, folder=folder, move=move, **({"interpreter": packages.interpreter} if packages else {})
+            )
+        ),
+        cwd=_choose_cwd(record, move=move if code else None, folder=folder, notes=notes),
+        code=code,
+        script=script,
+        packages=packages,
+        import_path=import_path,
+        variables=variables,
+        weights=weights,
+        pipeline=_pin_pipeline(record),
+        restored=restored,
+        differences=staying,
+        notes=(*notes, *(packages.notes if packages else ())),
+        expected_verdict=verdict,
+        because=because,
+    )
+
+
+# --- code ---------------------------------------------------------------------------------------------------------
+
+
+def _plan_code(record: RunRecord, *, choice: Choice, notes: list[str]) -> tuple[SourcePlan | None, str | None]:
+    """Plan the source, or the script alone where that is all that was recorded."""
+    started = record.command
+    if started.kind == "config" or not choice.restores("code"):
+        return None, None  # `repro-track run` is the present program, given the recorded config
+    places = [Path.cwd()]
+    if isinstance(record.source.repository, str):
+        places.insert(0, Path(record.source.repository))
+    plan = source.make_source_plan(record.source, places=[place for place in places if place.is_dir()])
+    if isinstance(plan, SourcePlan):
+        if plan.tree is None:
+            notes.append(f"the restored source cannot be proven to be what ran: {_say(record.source.tree)}")
+        notes.extend(f"not kept with the run: {name} ({reason})" for name, reason in record.source.left_out.items())
+        return plan, None
+    script = command.find_script(started, folder=Path())
+    digest = record.source.script_sha256
+    if script is None or started.kind == "notebook" or not isinstance(digest, str):
+        return None, None
+    if script.is_file() and digest_weight_file(script)[0] == digest:
+        return None, None
+    notes.append(f"{_say(plan)}: the script alone is restored, what it imports from its folder is as it is now")
+    return None, script.name
+
+
+def _say(value: Any) -> str:
+    return value.unavailable if isinstance(value, Unavailable) else str(value)
+
+
+def _find_move(record: RunRecord, *, code: SourcePlan | None, script: str | None, folder: Path) -> command.Move | None:
+    """Say which recorded folder is where in the replay."""
+    if code:
+        return command.Move(Path(str(record.source.repository)), folder / "source")
+    if script:
+        return command.Move(Path(str(record.command.script)).parent, folder / "script")
+    return None
+
+
+def _choose_cwd(record: RunRecord, *, move: command.Move | None, folder: Path, notes: list[str]) -> str:
+    cwd = move.find(record.command.cwd) if move else record.command.cwd
+    if cwd != record.command.cwd or Path(cwd).is_dir():
+        return cwd
+    if record.command.kind != "config":
+        notes.append(f"{cwd}, where the run was started, is not there: an empty folder stands for it")
+    return str(folder / "cwd")
+
+
+def _capture_present_source(record: RunRecord, *, folder: Path) -> source.Source:
+    """Capture the clone at hand: the recorded one, else the one that we are in."""
+    place = command.find_repository_place(record.command)
+    return source.capture_source(
+        script=command.find_script(record.command, folder=folder / "recorded"),
+        place=place if place.is_dir() else Path.cwd(),
+        folder=folder / "present-source",
+        exclude=list_written_paths(resolve_store_uri()),
+    )
+
+
+# --- packages and numerics ----------------------------------------------------------------------------------------
+
+
+def _plan_packages(
+    record: RunRecord, present: tuple[Package, ...], *, choice: Choice, move: command.Move | None
+) -> EnvironmentPlan | None:
+    """Plan an environment of the recorded packages that are restored and the present ones that are not; null: the
+    present environment is that already."""
+    then = {package.name: package for package in record.environment.packages}
+    now = {package.name: package for package in present}
+    chosen = {
+        name: (then if choice.restores(f"env:{name}") else now).get(name)
+        for name in sorted({*then, *now} - {environment.PROGRAM})
+    }
+    python = record.environment.interpreter.version if choice.restores("env:python") else platform.python_version()
+    if python == platform.python_version() and all(package == now.get(name) for name, package in chosen.items()):
+        return None
+    program = [now[environment.PROGRAM]] if environment.PROGRAM in now else []
+    return environment.make_environment_plan(
+        python,
+        [*program, *(package for package in chosen.values() if package)],
+        old_root=move.old if move else None,
+        new_root=move.new if move else None,
+    )
+
+
+def _plan_variables(
+    record: RunRecord, present: environment.Environment, *, choice: Choice
+) -> tuple[dict[str, str | None], tuple[str, ...]]:
+    """Give the variables to set for the child, and those among them that hold its kernels down."""
+    recorded = record.environment.variables
+    variables = {name: value for name, value in recorded.items() if choice.restores(name_numeric(name))}
+    isa = present.machine.cpu_isa
+    capability = record.numerics.state.get("cpu_capability")
+    if not choice.restores("numerics:isa") or isinstance(isa, Unavailable):
+        return variables, ()
+    caps = determinism.make_isa_caps(capability, recorded, present_isa=isa)
+    return {**variables, **caps}, tuple(caps)
+
+
+def _find_missing_device(record: RunRecord, present: environment.Environment) -> str | None:
+    devices = {part.device for call in record.calls for part in call.components if part.device}
+    if any(device.startswith("cuda") for device in devices) and isinstance(present.gpu_driver, Unavailable):
+        return f"it ran on {', '.join(sorted(devices))}, and there is no NVIDIA driver here: it cannot run"
+    return None
+
+
+# --- weights ------------------------------------------------------------------------------------------------------
+
+
+def _plan_weights(record: RunRecord, *, code: SourcePlan | None, choice: Choice) -> tuple[WeightPlan, ...]:
+    """List the weight files that are not as recorded; the digests are kept between runs, so this is quick.
+
+    Raises:
+        ReplayError: weights are to be restored, and a file's recorded bytes are not to be had.
+    """
+    plans = []
+    root = Path(str(record.source.repository))
+    for call in record.calls:
+        for part in call.components:
+            for weight in part.weights:
+                location = _find_builtin(part.location or "")
+                path = Path(location) / weight.path
+                actual = digest_weight_file(path)[0] if path.is_file() else MISSING
+                if actual == weight.sha256:
+                    continue
+                found = None
+                if code and path.is_relative_to(root) and source.has_file(code, str(path.relative_to(root))):
+                    found = "the restored source"
+                elif weight.origin == "hub" and actual == MISSING and part.commit:
+                    found = f"the Hub, commit {part.commit}"
+                elif record.command.kind == "config" and (other := find_file_by_digest(weight.sha256)):
+                    found = str(other)
+                place = f"calls.{call.index}.components.{part.name}.weights.{weight.path}.sha256"
+                plans.append(WeightPlan(place, str(path), weight.sha256, actual, found))
+    lost = next((plan for plan in plans if plan.source is None), None)
+    if lost and choice.restores("weights"):
+        raise ReplayError(
+            f"the weights {lost.path} are not the recorded ones: {lost.actual}",
+            expected=f"sha256 {lost.expected}",
+            advice="bring the file back (any place where repro-track has once seen it will do for repro-track run), or "
+            "replay with what is there: --weights current",
+        )
+    return tuple(plans)
+
+
+def _find_builtin(location: str) -> str:
+    """Weights that ship with the package are wherever the package is."""
+    inside = re.fullmatch(r".*/repro_track/weights/(?P<name>[^/]+)(?P<rest>/.*)?", location)
+    try:
+        return pipeline.find_builtin(inside["name"]) + (inside["rest"] or "") if inside else location
+    except ReproTrackError:
+        return location
+
+
+def _pin_pipeline(record: RunRecord) -> dict[str, Any]:
+    """Give the recorded pipeline group, with the Hub's commit instead of a branch that moves; empty for a script."""
+    if record.command.kind != "config":
+        return {}
+    recorded = dict(record.config.resolved.get("pipeline", {}))
+    known = {field.name for field in dataclasses.fields(PipelineConfig)}
+    commit = record.calls[0].commit if record.calls else None
+    if recorded.get("repo_id") and isinstance(commit, str):
+        recorded["revision"] = commit
+    return {name: value for name, value in recorded.items() if name in known}
+
+
+# --- what stays ---------------------------------------------------------------------------------------------------
+
+
+def _sort(
+    found: tuple[Difference, ...],
+    *,
+    choice: Choice,
+    code: SourcePlan | None,
+    packages: EnvironmentPlan | None,
+    weights: tuple[WeightPlan, ...],
+) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
+    """Sort differences into those that the plan brings back and those that stay."""
+    lost = {plan.place for plan in weights if plan.source is None or not choice.restores("weights")}
+
+    def is_restored(difference: Difference) -> bool:
+        label = find_factor(difference.place)
+        if label is None or not choice.restores(label) or difference.place in lost:
+            return False
+        if label == "code":
+            return code is not None
+        return packages is not None if label.startswith("env:") else True
+
+    ranked = sorted(found, key=lambda difference: difference.power)
+    return (
+        tuple(difference for difference in ranked if is_restored(difference)),
+        tuple(difference for difference in ranked if not is_restored(difference)),
+    )
+
+
+def make_child_variables(plan: ReplayPlan, *, program: Path | None) -> dict[str, str]:
+    """Make the child's whole environment: ours, with the planned variables and import path."""
+    variables = dict(os.environ)
+    for name, value in plan.variables.items():
+        variables.pop(name, None)
+        if value is not None:
+            variables[name] = value
+    folders = [*([str(program)] if program else []), *environment.make_import_path(plan.import_path)]
+    if folders:
+        variables["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return variables
+
+
+def render_command(plan: ReplayPlan) -> str:
+    """Render the child's command line as one would type it."""
+    return shlex.join(plan.argv)
+
+
+def render_plan(plan: ReplayPlan, record: RunRecord, *, choice: Choice) -> list[str]:
+    """Render the plan as lines of text: what will run, what is restored, what is noted, what can be expected."""
+    shown = report.to_printable
+    if plan.code:
+        code = f"restored: {shown(plan.code.text, limit=200)}"
+    elif plan.script:
+        code = f"restored: the script {shown(plan.script)} alone"
+    else:
+        code = "the present program; the config is the command" if record.command.kind == "config" else "as it is here"
+    if plan.packages:
+        ready = "made before" if plan.packages.is_ready else "to be installed with uv"
+        packages = f"restored: Python {plan.packages.python}, {len(plan.packages.requirements)} packages, {ready}"
+    else:
+        packages = "as they are here" + (", which is as recorded" if choice.restores("env") else "")
+    threads = record.numerics.state.get("num_threads")
+    numerics = (
+        f"restored: {threads} threads, {record.numerics.policy}" if choice.restores("numerics") else "as they are here"
+    )
+    lines = [
+        f"replaying {shown(record.name)}, recorded {record.created_at} on {shown(record.environment.machine.host)}",
+        f"  command   {shown(render_command(plan), limit=200)}",
+        f"  code      {code}",
+        f"  packages  {packages}",
+        f"  numerics  {shown(numerics)}",
+    ]
+    for weight in plan.weights:
+        lines.append(f"  weights   {shown(weight.path)}: {shown(weight.source or 'not as recorded')}")
+    lines += [f"  recorded as not replayable: {shown(reason, limit=200)}" for reason in record.replayable.reasons]
+    lines += [f"  note      {shown(note, limit=200)}" for note in plan.notes]
+    blamed = f": {', '.join(shown(place) for place in plan.because[:3])}" if plan.because else ""
+    more = f" and {len(plan.because) - 3} more" if len(plan.because) > 3 else ""
+    return [*lines, f"  expected  {plan.expected_verdict} at best{blamed}{more}"]
