@@ -28,7 +28,7 @@ from repro_track.fingerprint import digest_weight_file, load_tensors
 from repro_track.handover import Handover, Settings
 from repro_track.lookup import FoundRun
 from repro_track.outbox import log_folder
-from repro_track.plan import ReplayPlan, make_child_variables, make_plan
+from repro_track.plan import MISSING, ReplayPlan, make_child_variables, make_plan
 from repro_track.record import (
     CONFIG_NAME,
     LATENTS_NAME,
@@ -161,11 +161,12 @@ def _check_restored_weights(record: RunRecord, *, handover: Handover, target: Pa
     for call in record.calls:
         for part in call.components:
             for weight in part.weights:
-                recorded = Path(part.location or "") / weight.path
+                recorded = Path(record.command.cwd) / (part.location or "") / weight.path
                 if not recorded.is_relative_to(root) or not handover.choice.restores("weights"):
                     continue
                 path = target / recorded.relative_to(root)
-                if path.is_file() and (actual := digest_weight_file(path)[0]) != weight.sha256:
+                actual = digest_weight_file(path)[0] if path.is_file() else MISSING
+                if actual != weight.sha256:
                     raise ReplayError(
                         f"the weights {recorded} of the restored source are not the recorded ones: {actual}",
                         expected=f"sha256 {weight.sha256}",

@@ -334,6 +334,7 @@ def restore_environment(plan: EnvironmentPlan) -> None:
         if done.returncode and plan.torch_backend:
             done = _run_uv(*words, "--torch-backend", plan.torch_backend)
         if done.returncode:
+            shutil.rmtree(folder)
             raise ReplayError(
                 f"uv cannot install the recorded packages: {_last_words(done)}",
                 expected=f"{len(plan.requirements)} packages in the recorded versions",

@@ -295,7 +295,7 @@ def _find_location(part: Any) -> str | None:
     location = getattr(part, "name_or_path", None) or getattr(config, "_name_or_path", None)
     if not location and isinstance(config, Mapping):
         location = config.get("_name_or_path")
-    return str(location) if location and Path(str(location)).is_dir() else None
+    return str(Path(str(location)).absolute()) if location and Path(str(location)).is_dir() else None
 
 
 def _read_config(part: Any) -> dict[str, Any]:

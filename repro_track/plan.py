@@ -18,9 +18,9 @@ from typing import Any
 
 from repro_track import command, compare, determinism, environment, pipeline, report, source
 from repro_track.compare import Difference
-from repro_track.config import PipelineConfig, list_written_paths, resolve_store_uri
+from repro_track.config import PipelineConfig, list_written_paths, read_preset, resolve_store_uri
 from repro_track.environment import EnvironmentPlan
-from repro_track.errors import ReplayError, ReproTrackError
+from repro_track.errors import ReplayError, ReproTrackError, UsageError
 from repro_track.factors import Choice, find_factor, name_numeric
 from repro_track.fingerprint import digest_weight_file, find_file_by_digest
 from repro_track.record import Package, RunRecord, Unavailable
@@ -105,6 +105,9 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
             f"this machine has AVX-512, the recorded one had not: its kernels are held down ({', '.join(caps)})"
         )
     weights = _plan_weights(record, code=code, choice=choice)
+    # what the run's own policy sets is set in the child, too
+    own = _read_policy_variables(record)
+    present = present.model_copy(update={"variables": {**present.variables, **own}})
     found = compare.list_environment_differences(record.environment, present)
     found += compare.list_source_differences(record.source, _capture_present_source(record, folder=folder))
     found += tuple(compare.make_difference(one.place, one.expected, one.actual) for one in weights)
@@ -236,6 +239,14 @@ def _plan_variables(
     return {**variables, **caps}, tuple(caps)
 
 
+def _read_policy_variables(record: RunRecord) -> dict[str, str]:
+    """Read the variables that the recorded policy sets by itself; none for a policy of the script's own."""
+    try:
+        return dict(read_preset("determinism", record.numerics.policy)["environment"])
+    except UsageError:
+        return {}
+
+
 def _find_missing_device(record: RunRecord, present: environment.Environment) -> str | None:
     devices = {part.device for call in record.calls for part in call.components if part.device}
     if any(device.startswith("cuda") for device in devices) and isinstance(present.gpu_driver, Unavailable):
@@ -258,7 +269,7 @@ def _plan_weights(record: RunRecord, *, code: SourcePlan | None, choice: Choice)
         for part in call.components:
             for weight in part.weights:
                 location = _find_builtin(part.location or "")
-                path = Path(location) / weight.path
+                path = Path(record.command.cwd) / location / weight.path
                 actual = digest_weight_file(path)[0] if path.is_file() else MISSING
                 if actual == weight.sha256:
                     continue

@@ -333,7 +333,8 @@ def make_record_id() -> str:
 
 def _upgrade_1(data: dict[str, Any]) -> dict[str, Any]:
     unproven = {"unavailable": "the record has schema 1, which did not prove it"}
-    return {**data, "schema_version": 2, "source": {**data["source"], "tree": unproven}}
+    source = data.get("source")  # where it is missing, the record is damaged: that is said by whoever validates it
+    return {**data, "schema_version": 2, "source": {**source, "tree": unproven} if isinstance(source, dict) else source}
 
 
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _upgrade_1}

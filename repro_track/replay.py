@@ -111,10 +111,17 @@ def _conclude(outcome: Outcome, *, request: Request, profile: compare.Tolerance,
     finally:  # also when a trial fails or a person has seen enough: the replay itself is done
         attempt.log(outcome, run, store=store, findings=findings, tags={})
     report.print_findings(findings, console=console)
+    for reason in outcome.actual.replayable.reasons:
+        console.print(f"  caution: {report.to_printable(reason, limit=300)}", markup=False)
     console.print(f"  logged as run {run.run_id}: {run.link}")
     worst = max(verdicts, key=compare.VERDICTS.index)
     if request.as_json:
-        names = {"run_id": found.run_id, "record_id": found.record.record_id, "replay_run_id": run.run_id}
+        names: dict[str, Any] = {
+            "run_id": found.run_id,
+            "record_id": found.record.record_id,
+            "replay_run_id": run.run_id,
+        }
+        names["cautions"] = outcome.actual.replayable.reasons
         print(json.dumps({**names, **report.comparison_to_json(comparison), **findings.to_json()}, indent=1))
     else:
         print(worst)

@@ -619,9 +619,10 @@ def _restore_submodules(plan: SourcePlan, *, target: Path) -> None:
 
 
 def has_file(plan: SourcePlan, path: str) -> bool:
-    """Whether a file, named from the repository's root, is part of the recorded commit; asks the clone only."""
+    """Whether a file, named from the repository's root, is part of the recorded commit, as the clone at hand knows it;
+    without one it may be, and is looked at once it is restored."""
     if plan.clone is None:
-        return False
+        return True
     try:
         return bool(_run_git("ls-tree", "--name-only", plan.commit, "--", path, cwd=Path(plan.clone)))
     except subprocess.CalledProcessError:

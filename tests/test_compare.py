@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from repro_track import compare
-from repro_track.compare import Tolerance, compare_outputs, compare_runs, find_divergence, list_differences
+from repro_track.compare import Exact, Tolerance, compare_outputs, compare_runs, find_divergence, list_differences
 from repro_track.fingerprint import digest_tensor, to_host, to_pixels
 from repro_track.record import Output, PipelineCall, Trace, TraceStep
 
@@ -100,7 +100,7 @@ def test_swapped_images_are_named():
 def test_empty_against_empty_proves_nothing(make_record):
     """Two runs without outputs are not comparable: nothing was compared."""
     empty = make_record({"outputs": []})
-    result = compare_runs(empty, empty, expected_tensors={}, actual_tensors={}, tolerance=PROFILE)
+    result = compare_runs(empty, empty, expected_exact=Exact(), actual_exact=Exact(), tolerance=PROFILE)
     assert result.verdict == "not-comparable"
     assert judge({}, {"images.0": IMAGE})[0].verdict == "not-comparable"
 
@@ -118,7 +118,7 @@ def test_the_worst_output_is_the_verdict(make_record):
     """One output that diverged makes the run diverged."""
     record = make_record()
     changed = make_record({"outputs.1.sha256": "0" * 64, "outputs.1.pixels_sha256": "0" * 64})
-    words = {"expected_tensors": {}, "actual_tensors": {}, "tolerance": PROFILE}
+    words = {"expected_exact": Exact(), "actual_exact": Exact(), "tolerance": PROFILE}
     assert compare_runs(record, record, **words).verdict == "bit-exact"
     assert compare_runs(record, changed, **words).verdict == "diverged"
 

@@ -6,14 +6,14 @@ import re
 from rich.console import Console
 
 from repro_track import report
-from repro_track.compare import Tolerance, compare_runs
+from repro_track.compare import Exact, Tolerance, compare_runs
 from repro_track.record import Unavailable
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m'\"&"
 
 
 def compare(left, right):
-    return compare_runs(left, right, expected_tensors={}, actual_tensors={}, tolerance=Tolerance("t", {}, {}))
+    return compare_runs(left, right, expected_exact=Exact(), actual_exact=Exact(), tolerance=Tolerance("t", {}, {}))
 
 
 def test_the_page_of_a_run_stands_alone(make_record, artifacts, digits_run):

@@ -77,7 +77,8 @@ def recorded(python, script, model):
 
 
 def replay(cli, run_id, *words, **options):
-    result = cli("replay", run_id, "--json", *words, **options)
+    # the faults are planted in the present code: the recorded script would not have them
+    result = cli("replay", run_id, "--json", "--code", "current", *words, **options)
     assert result.out, result.err
     return result, json.loads(result.out)
 
@@ -117,7 +118,7 @@ def test_one_weight_by_one_ulp_is_named(cli, recorded, model):
     weight[0, 0, 1, 1] = torch.nextafter(weight[0, 0, 1, 1], torch.tensor(torch.inf))
     save_file(weights, path, metadata={"format": "pt"})
     try:
-        result, data = replay(cli, recorded.run_id)
+        result, data = replay(cli, recorded.run_id, "--weights", "current")
     finally:
         path.write_bytes(original)
     assert result.code == 1
@@ -166,7 +167,7 @@ def test_a_script_that_is_gone_is_said(cli, recorded, script):
     """The script was deleted: exit code 3 and one message that names it, no traceback."""
     script.unlink()
     try:
-        result = cli("replay", recorded.run_id)
+        result = cli("replay", recorded.run_id, "--code", "current")
     finally:
         script.write_text(SCRIPT)
     assert result.code == 3
@@ -178,7 +179,7 @@ def test_a_script_that_fails_now_is_said(cli, recorded, script):
     """The script raises in its replay: exit code 3, and the failed replay is logged as such."""
     script.write_text(SCRIPT.replace("    return result\n", "    raise RuntimeError('planted')\n"))
     try:
-        result = cli("replay", recorded.run_id)
+        result = cli("replay", recorded.run_id, "--code", "current")
     finally:
         script.write_text(SCRIPT)
     assert result.code == 3

@@ -1,0 +1,563 @@
+"""A run comes back when everything around it has moved on: the commit, the working tree, the clone, the packages. And
+when it does not come back, the program says before or after the run what is missing. On real repositories, real git and
+packages that uv really installs. Each "comes back" has a twin that replays in the present surroundings and does not."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.restore
+
+HELPER = "ETA = 0.0\n"
+SCRIPT = """
+import sys
+from pathlib import Path
+from diffusers import DDIMPipeline
+import repro_track as rt
+import helper
+
+pipe = DDIMPipeline.from_pretrained("model")
+with rt.track(experiment="restore", seed=3, bundle="--bundle" in sys.argv) as run:
+    run(pipe, eta=helper.ETA, num_inference_steps=2, output_type="np")
+Path("written_by_the_run.txt").write_text("a run that writes beside itself")
+print(run.run_id)
+"""
+
+
+class Project:
+    """A repository with a script, a module that it imports and a model, and git's words for it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def git(self, *words: str) -> str:
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "-c", "commit.gpgsign=false"]
+        local = ["-c", "protocol.file.allow=always"]
+        done = subprocess.run(
+            ["git", *identity, *local, *words], cwd=self.root, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    def commit(self, message: str) -> str:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def state(self) -> tuple:
+        """Everything in the clone that a replay must not touch."""
+        files = {
+            path: path.read_bytes()
+            for path in sorted(self.root.rglob("*"))
+            if path.is_file() and ".git" not in path.parts
+        }
+        return self.git("rev-parse", "HEAD"), self.git("status", "--porcelain"), self.git("worktree", "list"), files
+
+
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory):
+    from conftest import make_tiny_pipeline
+
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    make_tiny_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path, saved_model):
+    root = tmp_path / "project"
+    root.mkdir()
+    project = Project(root)
+    project.git("init", "--quiet", "--initial-branch=main")
+    (root / "script.py").write_text(SCRIPT)
+    (root / "helper.py").write_text(HELPER)
+    (root / ".gitignore").write_text("written_by_the_run.txt\n__pycache__\n")
+    shutil.copytree(saved_model, root / "model")
+    project.commit("first")
+    return project
+
+
+@pytest.fixture
+def record(python, project):
+    def record(*words, **options) -> str:
+        result = python("script.py", *words, cwd=project.root, **options)
+        assert result.code == 0, result.err
+        (project.root / "written_by_the_run.txt").unlink()
+        shutil.rmtree(project.root / "__pycache__", ignore_errors=True)
+        return result.run_id
+
+    return record
+
+
+@pytest.fixture
+def replay(cli):
+    def replay(run_id, *words, **options):
+        result = cli("replay", run_id, "--json", *words, **options)
+        return result, json.loads(result.out) if result.out else None
+
+    return replay
+
+
+# --- code ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_commit_that_moved_on_comes_back(project, record, replay):
+    """A run of an earlier commit replays bit-exactly at that commit, and the clone is not touched in any way; in the
+    present code it does not."""
+    run_id = record()
+    (project.root / "helper.py").write_text("ETA = 1.0\n")
+    project.commit("another eta")
+    before = project.state()
+    result, data = replay(run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    assert project.state() == before
+    result, data = replay(run_id, "--code", "current")
+    assert (result.code, data["verdict"]) == (1, "diverged")
+    assert "arguments.eta" in json.dumps(data["differences"])
+
+
+def test_a_dirty_tree_comes_back(project, record, replay):
+    """Staged and unstaged changes, thrown away since, come back with the commit; without them the run diverges."""
+    helper = project.root / "helper.py"
+    helper.write_text("ETA = 0.5\n")
+    project.git("add", "helper.py")
+    helper.write_text("ETA = 0.5  # staged\nETA = ETA + 0.25  # unstaged, and no newline at the end")
+    run_id = record()
+    project.git("reset", "--quiet", "--hard")
+    assert helper.read_text() == HELPER
+    result, data = replay(run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    assert replay(run_id, "--code", "current")[1]["verdict"] == "diverged"
+
+
+def test_an_untracked_module_comes_back(project, record, replay):
+    """A module that was imported and never added to git comes back; with it gone, the present code cannot run."""
+    helper = project.root / "helper.py"
+    project.git("rm", "--quiet", "--cached", "helper.py")
+    project.git("commit", "--quiet", "-m", "helper is not tracked")
+    helper.write_text("ETA = 0.75\n")
+    run_id = record()
+    helper.unlink()
+    result, data = replay(run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    result, data = replay(run_id, "--code", "current")
+    assert result.code == 3
+    assert "No module named 'helper'" in result.err
+
+
+def test_a_deleted_branch_comes_back_while_git_has_it(project, record, replay):
+    """A commit whose branch was deleted comes back; once git has collected it, the loss is said with the commit; a run
+    with a bundle survives even that."""
+    project.git("checkout", "--quiet", "-b", "idea")
+    (project.root / "helper.py").write_text("ETA = 0.3\n")
+    commit = project.commit("an idea")
+    run_id, bundled = record(), record("--bundle")
+    project.git("checkout", "--quiet", "main")
+    project.git("branch", "--quiet", "-D", "idea")
+    result, data = replay(run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+
+    project.git("reflog", "expire", "--expire=now", "--all")
+    project.git("gc", "--quiet", "--prune=now")
+    result, data = replay(run_id)
+    assert (result.code, data) == (3, None)
+    assert commit in result.err
+    assert "source.bundle=true" in result.err
+    assert "Traceback" not in result.err
+    result, data = replay(bundled)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    assert "the run's bundle" in result.err
+
+
+def test_a_clone_that_is_gone_comes_from_the_remote(project, record, replay, tmp_path):
+    """With the clone deleted the commit comes from the recorded remote; a submodule and the folder that the run was
+    started in come back with it."""
+    remote = tmp_path / "remote.git"
+    project.git("clone", "--quiet", "--bare", str(project.root), str(remote))
+    project.git("remote", "add", "origin", str(remote))
+    run_id = record()
+    shutil.rmtree(project.root)
+    result, data = replay(run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    assert str(remote) in result.err
+    shutil.rmtree(remote)  # the second time it is in the cache
+    assert replay(run_id)[1]["verdict"] == "bit-exact"
+
+
+def test_a_submodule_comes_back(project, record, replay, tmp_path):
+    """A submodule is checked out at its recorded commit, although the clone's has moved on."""
+    other = Project(tmp_path / "other")
+    other.root.mkdir()
+    other.git("init", "--quiet", "--initial-branch=main")
+    (other.root / "value.py").write_text("ETA = 0.6\n")
+    other.commit("value")
+    project.git("submodule", "--quiet", "add", str(other.root), "library")
+    (project.root / "helper.py").write_text("from library.value import ETA\n")
+    project.commit("with a submodule")
+    run_id = record()
+    (other.root / "value.py").write_text("ETA = 0.1\n")
+    other.commit("another value")
+    Project(project.root / "library").git("pull", "--quiet", "origin", "main")
+    project.commit("submodule moved on")
+    result, data = replay(run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    assert replay(run_id, "--code", "current")[1]["verdict"] == "diverged"
+
+
+def test_a_package_of_the_repository_is_imported_from_the_restored_source(project, record, replay, tmp_path):
+    """Where the clone itself is on the import path, as with an editable install, and a replay would import from it, the
+    replay says so."""
+    run_id = record()
+    (project.root / "helper.py").write_text("ETA = 1.0\n")
+    project.commit("another eta")
+    spy = tmp_path / "spy"
+    spy.mkdir()
+    (spy / "sitecustomize.py").write_text(f"import sys; sys.path.insert(0, {str(project.root)!r}); import helper\n")
+    result, _ = replay(run_id, env={"PYTHONPATH": str(spy)})
+    assert result.code == 1
+    assert "not from the restored source" in result.err
+
+
+def test_what_cannot_come_back_is_said_when_it_is_recorded(project, python, read_record):
+    """A change that git hides, and a submodule with changes of its own, make a run not replayable at once, with the
+    reason; the same tree without them is replayable."""
+    helper = project.root / "helper.py"
+    project.git("update-index", "--assume-unchanged", "helper.py")
+    helper.write_text("ETA = 0.9  # git status does not show this\n")
+    run = python("script.py", cwd=project.root)
+    recorded = read_record(run.run_id)
+    assert not recorded.replayable.yes
+    assert "give tree" in recorded.replayable.reasons[0]
+    helper.write_text(HELPER)
+    assert read_record(python("script.py", cwd=project.root).run_id).replayable.yes
+
+
+def test_ignored_weights_are_found_from_the_restored_source(project, record, replay):
+    """A model that git ignores stays where it is and is used from there: it need not be part of the source."""
+    (project.root / ".gitignore").write_text("model\nwritten_by_the_run.txt\n__pycache__\n")
+    project.git("rm", "--quiet", "-r", "--cached", "model")
+    project.commit("the model is ignored")
+    run_id = record()
+    (project.root / "helper.py").write_text("ETA = 1.0\n")
+    project.commit("another eta")
+    result, data = replay(run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+
+
+def test_a_script_outside_a_repository_comes_back_alone(python, cli, replay, saved_model, tmp_path):
+    """Outside a repository the script itself comes back; what it imports from its folder is the present one."""
+    folder = tmp_path / "loose"
+    folder.mkdir()
+    (folder / "script.py").write_text(SCRIPT)
+    (folder / "helper.py").write_text(HELPER)
+    shutil.copytree(saved_model, folder / "model")
+    run = python("script.py", cwd=folder)
+    assert run.code == 0, run.err
+    (folder / "script.py").write_text(SCRIPT.replace("eta=helper.ETA", "eta=1.0"))
+    result, data = replay(run.run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    assert replay(run.run_id, "--code", "current")[1]["verdict"] == "diverged"
+    (folder / "helper.py").write_text("ETA = 1.0\n")
+    assert replay(run.run_id)[1]["verdict"] == "diverged"
+
+
+# --- packages -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def older_python(home):
+    """A Python with the packages of this one, but diffusers 0.41.0: really installed, by uv."""
+    from repro_track import environment
+
+    packages = [
+        package.model_copy(update={"version": "0.41.0"}) if package.name == "diffusers" else package
+        for package in environment.capture_packages()
+    ]
+    version = ".".join(map(str, sys.version_info[:3]))
+    plan = environment.make_environment_plan(version, packages, old_root=None, new_root=None)
+    environment.restore_environment(plan)
+    return plan.interpreter, str(environment.copy_program())
+
+
+def test_packages_come_back(start, project, older_python, replay, cli, read_record):
+    """A run made with diffusers 0.41.0 replays with exactly that, although another one is installed here; the second
+    time it is there already. In the present packages the difference is named before anything runs, and weighed."""
+    interpreter, program = older_python
+    run = start(interpreter, "script.py", cwd=project.root, env={"PYTHONPATH": program})
+    assert run.code == 0, run.err
+    packages = {package.name: package.version for package in read_record(run.run_id).environment.packages}
+    assert packages["diffusers"] == "0.41.0"
+    result, data = replay(run.run_id, "--env", "restore")
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    replayed = {package.name: package.version for package in read_record(data["replay_run_id"]).environment.packages}
+    assert replayed["diffusers"] == "0.41.0"
+    assert "made before" in cli("replay", run.run_id, "--env", "restore", "--dry-run").err
+    plan = json.loads(cli("replay", run.run_id, "--dry-run", "--json").out)
+    assert plan["expected_verdict"] == "within-tolerance"
+    assert "environment.packages.diffusers.version" in plan["because"]
+    restored = json.loads(cli("replay", run.run_id, "--env", "restore", "--dry-run", "--json").out)
+    assert restored["expected_verdict"] == "bit-exact"
+    assert any("torch" in note for note in restored["packages"]["notes"])
+
+
+def test_a_package_that_is_nowhere_is_said(project, record, replay, home, cli, read_record):
+    """A recorded package that no registry has ends with one message that names it, and leaves nothing half-made."""
+    from repro_track import ledger
+
+    run_id = record()
+    recorded = ledger.recall(run_id)
+    package = recorded.environment.packages[0].model_copy(
+        update={"name": "repro-track-no-such-package", "version": "1"}
+    )
+    environment = recorded.environment.model_copy(update={"packages": (*recorded.environment.packages, package)})
+    changed = recorded.model_copy(update={"environment": environment})
+    folder = next((home / "artifacts").glob(f"*/{run_id}/artifacts"))
+    from repro_track.record import render_record
+
+    path = folder / "record.json"
+    path.write_text(render_record(changed))
+    result = cli("replay", str(path), "--env", "restore", "--trust")
+    assert result.code == 3
+    assert "repro-track-no-such-package" in result.err
+    assert "Traceback" not in result.err
+    made = [one for one in (home / "environments").iterdir() if one.is_dir()]
+    assert all((one / "repro_track.complete").exists() for one in made)
+
+
+# --- weights ------------------------------------------------------------------------------------------------------
+
+
+def change_by_one_ulp(path: Path, name: str) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(path)
+    flat = weights[name].view(-1)
+    flat[0] = torch.nextafter(flat[0], torch.tensor(torch.inf))
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def test_one_weight_by_one_ulp_is_refused_and_its_module_named(project, record, replay, cli):
+    """One weight of the clone changed by one unit in the last place: the present code is refused with both digests;
+    with it, `--localize` names exactly the module; the recorded source still has the recorded weights."""
+    run_id = record()
+    path = project.root / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    change_by_one_ulp(path, "down_blocks.0.resnets.0.conv1.weight")
+    result = cli("replay", run_id, "--code", "current")
+    assert result.code == 3
+    assert "not the recorded ones" in result.err
+    assert "sha256" in result.err
+    assert replay(run_id)[1]["verdict"] == "bit-exact"
+    result, data = replay(run_id, "--code", "current", "--weights", "current", "--localize")
+    assert result.code == 1
+    assert data["location"]["module"] == "unet.down_blocks.0.resnets.0.conv1"
+    assert data["location"]["is_exact"]
+    assert data["location"]["step"] == 0
+
+
+def test_missing_weights_are_refused_before_the_run(cli, saved_model, tmp_path, replay):
+    """A weight file that is gone is refused with the digest wanted; one that was moved is found by its digest."""
+    model = tmp_path / "model"
+    shutil.copytree(saved_model, model)
+    change_by_one_ulp(model / "unet" / "diffusion_pytorch_model.safetensors", "conv_out.bias")  # as no other test's
+    run = cli(
+        "run",
+        "pipeline=local",
+        f"pipeline.path={model}",
+        "+call.num_inference_steps=2",
+        "call.output_type=np",
+        "seed=1",
+    )
+    assert run.code == 0, run.err
+    moved = tmp_path / "moved"
+    model.rename(moved)
+    result = cli("replay", run.run_id)
+    assert result.code == 3
+    assert "the file is not there" in result.err
+    # once the program has seen the moved folder, it finds the weights there
+    seen = cli("run", "pipeline=local", f"pipeline.path={moved}", "+call.num_inference_steps=2", "call.output_type=np")
+    assert seen.code == 0, seen.err
+    result, data = replay(run.run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+
+
+# --- numerics -----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_of_a_lesser_processor_is_held_down_to_its_instruction_set(cli, home, artifacts):
+    """The record of a machine without AVX-512 replays bit-exactly on one that has it, because its kernels are held
+    down; with the present numerics it runs on AVX-512."""
+    import torch
+
+    from repro_track.record import parse_record, render_record
+
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        pytest.skip("this machine has no AVX-512: there is nothing to hold down")
+    caps = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+    run = cli("run", "seed=5", "call.num_inference_steps=4", env=caps)
+    assert run.code == 0, run.err
+    path = artifacts(run.run_id) / "record.json"
+    data = json.loads(path.read_text())
+    assert data["numerics"]["state"]["cpu_capability"] == "AVX2"
+    for name in caps:  # as the other machine would have recorded it: nothing capped it
+        data["environment"]["variables"][name] = None
+    data["environment"]["machine"]["cpu_isa"] = ["avx", "avx2", "fma"]
+    path.write_text(render_record(parse_record(json.dumps(data), origin="changed")))
+    result = cli("replay", path, "--json", "--trust")
+    replayed = json.loads(result.out)
+    assert (result.code, replayed["verdict"]) == (0, "bit-exact"), result.err
+    assert "held down" in result.err
+    result = cli("replay", path, "--json", "--trust", "--numerics", "current")
+    assert "numerics.state.cpu_capability" in json.dumps(json.loads(result.out)["differences"])
+
+
+# --- causes -------------------------------------------------------------------------------------------------------
+
+
+def test_explain_finds_a_planted_cause_among_ten(cli, digits_run):
+    """Of ten differences nine change nothing and one does: it is proven, alone, in at most twelve trials, and every
+    trial is a run of its own under the replay's."""
+    planted = {"ATEN_CPU_CAPABILITY": "default"}
+    harmless = {
+        "PYTHONHASHSEED": "3",
+        "MKL_DYNAMIC": "FALSE",
+        "OMP_DYNAMIC": "FALSE",
+        "OMP_SCHEDULE": "static",
+        "KMP_DETERMINISTIC_REDUCTION": "1",
+        "GLIBC_TUNABLES": "glibc.malloc.check=0",
+        "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
+        "CUDA_LAUNCH_BLOCKING": "1",
+        "NVIDIA_TF32_OVERRIDE": "0",
+    }
+    words = ("--numerics", "current", "--explain", "--json")
+    result = cli("replay", digits_run.run_id, *words, env={**harmless, **planted})
+    data = json.loads(result.out)
+    explanation = data["explanation"]
+    assert result.code == 1
+    assert explanation["proven"] == ["numerics:isa"]
+    assert explanation["is_minimal"]
+    assert len(explanation["possible"]) >= 9
+    assert len(explanation["trials"]) <= 12
+    assert all(trial["run_id"] for trial in explanation["trials"])
+    shown = cli("show", explanation["trials"][0]["run_id"])
+    assert shown.code == 0
+    # the twin: the harmless nine alone change nothing, and there is nothing to explain
+    result = cli("replay", digits_run.run_id, *words, env=harmless)
+    assert result.code == 0
+    assert "explanation" not in json.loads(result.out)
+
+
+def test_explain_names_a_scheduler_setting(project, record, replay):
+    """One setting of the model's scheduler changed in the clone: restoring the recorded scheduler alone is proven to
+    turn the verdict."""
+    (project.root / ".gitignore").write_text("model\nwritten_by_the_run.txt\n__pycache__\n")
+    project.git("rm", "--quiet", "-r", "--cached", "model")
+    project.commit("the model is ignored")
+    run_id = record()
+    path = project.root / "model" / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "clip_sample_range": 0.5}))
+    result, data = replay(run_id, "--explain")
+    assert result.code == 1
+    assert data["explanation"]["proven"] == ["pipeline:scheduler"]
+    assert "clip_sample_range" in json.dumps(data["differences"])
+    assert "proven cause" in result.err
+
+
+def test_explain_says_when_nothing_can_be_proven(project, record, replay):
+    """Weights that were changed for good cannot be restored: with all else restored the run still falls short, and the
+    weights stay a possible cause."""
+    (project.root / ".gitignore").write_text("model\nwritten_by_the_run.txt\n__pycache__\n")
+    project.git("rm", "--quiet", "-r", "--cached", "model")
+    project.commit("the model is ignored")
+    run_id = record()
+    change_by_one_ulp(project.root / "model" / "unet" / "diffusion_pytorch_model.safetensors", "conv_out.bias")
+    result, data = replay(run_id, "--weights", "current", "--explain")
+    assert result.code == 1
+    assert data["explanation"]["proven"] == []
+    assert "weights" in data["explanation"]["possible"]
+
+
+UNSTABLE = SCRIPT.replace(
+    'pipe = DDIMPipeline.from_pretrained("model")\n',
+    """pipe = DDIMPipeline.from_pretrained("model")
+counter = Path(sys.argv[1])
+number = int(counter.read_text()) if counter.exists() else 0
+counter.write_text(str(number + 1))
+if number % 2:  # every second process takes the other mode
+    pipe.unet.mid_block.register_forward_hook(lambda module, inputs, output: output + 1e-3)
+""",
+)
+
+
+def test_times_counts_two_modes(project, record, replay, tmp_path):
+    """A module that has two modes gives two outcomes, each with its share, and the recorded one is among them; the
+    stable twin has one."""
+    stable = record()
+    result, data = replay(stable, "--times", "2")
+    assert result.code == 0
+    assert [one["share"] for one in data["stability"]["outcomes"]] == [1.0]
+    (project.root / "script.py").write_text(UNSTABLE)
+    project.commit("unstable")
+    run_id = record(str(tmp_path / "counter"))
+    result, data = replay(run_id, "--times", "4")
+    assert result.code == 1
+    outcomes = data["stability"]["outcomes"]
+    assert [one["share"] for one in outcomes] == [0.5, 0.5]
+    assert sorted(one["is_recorded"] for one in outcomes) == [False, True]
+
+
+LEAKY = SCRIPT.replace(
+    'pipe = DDIMPipeline.from_pretrained("model")\n',
+    """pipe = DDIMPipeline.from_pretrained("model")
+calls = []
+def drift(module, inputs, output):
+    calls.append(1)
+    return output + 1e-3 * (len(calls) > 2)  # two steps a call: the second call is another
+pipe.unet.mid_block.register_forward_hook(drift)
+""",
+)
+
+
+def test_twice_finds_what_a_call_leaves_behind(project, record, replay):
+    """A module that remembers its calls gives other bits in a second call of the same process, and the block is named;
+    the run without it is clean."""
+    result, data = replay(record(), "--twice")
+    assert result.code == 0
+    assert data["leak"]["is_clean"]
+    (project.root / "script.py").write_text(LEAKY)
+    project.commit("leaky")
+    result, data = replay(record(), "--twice")
+    assert data["verdict"] == "bit-exact"
+    assert result.code == 1
+    assert not data["leak"]["is_clean"]
+    assert "unet.mid_block" in data["leak"]["text"]
+
+
+def list_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_the_plan_is_made_in_seconds_and_writes_nothing(project, record, cli, home):
+    """A dry run says what will be restored and what to expect, and leaves no folder, no run and no child behind."""
+    run_id = record()
+    (project.root / "helper.py").write_text("ETA = 1.0\n")
+    project.commit("another eta")
+    before = (
+        project.state(),
+        list_names(home / "artifacts"),
+        list_names(home / "replays"),
+    )
+    result = cli("replay", run_id, "--dry-run", "--json")
+    plan = json.loads(result.out)
+    assert result.code == 0
+    assert plan["code"]["origin"] == "clone"
+    assert plan["expected_verdict"] == "bit-exact"
+    assert any(one["place"] == "source.commit" for one in plan["restored"])
+    assert before == (project.state(), list_names(home / "artifacts"), list_names(home / "replays"))
+    shown = cli("replay", run_id, "--dry-run")
+    assert "commit" in shown.err
+    assert "bit-exact at best" in shown.err
