@@ -520,6 +520,11 @@ def restore_source(plan: SourcePlan, *, kept: Path, target: Path) -> None:
             if kind in plan.changes:
                 patch = str((kept / "source" / _name_change(kind)).absolute())
                 _run_git("apply", *options, "--whitespace=nowarn", "--", patch, cwd=target)
+        # files that only the unstaged diff has were added with `git add --intent-to-add`
+        added = _run_git("ls-files", "--others", "-z", cwd=target).encode("utf-8", "surrogateescape")
+        if added:
+            words = ("add", "--force", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
+            _run_git(*words, cwd=target, given=added)
     except subprocess.CalledProcessError as error:
         raise ReplayError(
             f"git cannot restore commit {plan.commit}: {_say(error)}",
