@@ -22,7 +22,7 @@ from typing import Any
 from repro_track import command, compare, environment, pipeline, report, source
 from repro_track.config import REPLAY, data_folder
 from repro_track.errors import ReplayError
-from repro_track.factors import Choice
+from repro_track.factors import Choice, render_options
 from repro_track.findings import Findings
 from repro_track.fingerprint import digest_weight_file, load_tensors
 from repro_track.handover import Handover, Settings
@@ -216,22 +216,35 @@ def _shadow_pipeline(path: str, *, replaced: Mapping[Path, Path], target: Path) 
 # --- running ------------------------------------------------------------------------------------------------------
 
 
+_CHILD_LOG = "child.log"
+
+
 @contextlib.contextmanager
-def started_child(attempt: Attempt) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the plan's command; whatever happens to us, it does not outlive us. Its stdout is not ours: to stderr."""
+def started_child(attempt: Attempt, *, quiet: bool) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the plan's command; whatever happens to us, it does not outlive us. Its stdout is not ours: to stderr; both go
+    to a file in the attempt's folder if it is to be quiet."""
     plan = attempt.plan
     program = environment.copy_program() if plan.packages else None
     variables = {**make_child_variables(plan, program=program), REPLAY: plan.folder}
     if plan.code:
         variables = {name: value for name, value in variables.items() if not name.startswith("GIT_")}
     argv = [plan.argv[0], *(_relocate(word, attempt) for word in plan.argv[1:])]
-    child = subprocess.Popen(argv, cwd=plan.cwd, env=variables, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
+    with contextlib.ExitStack() as stack:
+        target = stack.enter_context((Path(plan.folder) / _CHILD_LOG).open("wb")) if quiet else sys.stderr
+        child = subprocess.Popen(
+            argv,
+            cwd=plan.cwd,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=target.fileno(),
+            stderr=target.fileno(),
+        )
+        try:
+            yield child
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
 
 
 def _relocate(word: str, attempt: Attempt) -> str:
@@ -251,15 +264,15 @@ def read_result(attempt: Attempt, *, code: int) -> RunRecord:
     """
     path = attempt.handover.result_folder / RECORD_NAME
     if not path.is_file():
+        log = Path(attempt.plan.folder) / _CHILD_LOG
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
+        advice = f"its last words: {report.to_printable(lines[-1], limit=200)}" if lines else "see its output above"
+        if attempt.plan.code:
+            advice += "; what git ignores is not part of the restored source: --code current runs where the clone is"
         raise ReplayError(
             f"the replay's process ended with code {code} and left no record",
             expected="the same track() block as in the recorded run",
-            advice="see its output above"
-            + (
-                "; files that git ignores are not part of the restored source: --code current runs where the clone is"
-                if attempt.plan.code
-                else ""
-            ),
+            advice=advice,
         )
     return read_record(path)
 
@@ -283,19 +296,26 @@ def _load_exact(folder: Path) -> compare.Exact:
     return compare.Exact(load_tensors(folder / OUTPUT_TENSORS_NAME), load_tensors(latents) if latents.is_file() else {})
 
 
-def perform(attempt: Attempt, *, profile: compare.Tolerance, meanwhile: Callable[[], object] = lambda: None) -> Outcome:
+def perform(
+    attempt: Attempt,
+    *,
+    profile: compare.Tolerance,
+    meanwhile: Callable[[], object] = lambda: None,
+    quiet: bool = False,
+) -> Outcome:
     """Restore, run, compare.
 
     Args:
         attempt: from `planned`.
         profile: for `within-tolerance`.
         meanwhile: called while the child runs.
+        quiet: keep what the child says to ourselves.
 
     Raises:
         ReplayError: something cannot be restored, or the child left no finished run.
     """
     restore(attempt)
-    with started_child(attempt) as child:
+    with started_child(attempt, quiet=quiet) as child:
         meanwhile()
         code = child.wait()
     return judge(attempt, read_result(attempt, code=code), profile=profile)
@@ -335,6 +355,7 @@ def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, t
         actual_folder=folder,
         findings=findings,
         exact=outcome.exact,
+        options=render_options(outcome.attempt.handover.choice),
     )
     (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
     data = {**report.comparison_to_json(comparison), **findings.to_json()}

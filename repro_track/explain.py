@@ -49,7 +49,7 @@ class Laboratory:
             ReplayError, RefusedError: it could not be run.
         """
         with attempt.planned(self.found, choice=choice, settings=settings) as planned:
-            outcome = attempt.perform(planned, profile=self.profile)
+            outcome = attempt.perform(planned, profile=self.profile, quiet=True)
             if outcome.actual.status != "finished":
                 raise ReplayError(f"the trial failed: {outcome.actual.error}")
             run = attempt.start_run(
@@ -182,7 +182,9 @@ def explain(first: Outcome, *, budget: int, laboratory: Laboratory) -> Explanati
     trials: list[Trial] = []
 
     def finish(proven: tuple[str, ...], *, is_minimal: bool, text: str) -> Explanation:
-        possible = tuple(label for label in (*factors, *others) if label not in proven)
+        # where restoring brings the run back, what cannot be restored has no part in it: an effect, or harmless
+        candidates = factors if proven else (*factors, *others)
+        possible = tuple(label for label in candidates if label not in proven)
         return Explanation(proven, is_minimal, possible, differences, tuple(trials), text)
 
     if not factors:
@@ -261,4 +263,5 @@ def _say_proven(proven: Sequence[str], is_minimal: bool, differences: Sequence[D
         parts.append(f"{label}{values}")
     size = "" if is_minimal else " at most (the trials were used up before it was smaller)"
     plural = "causes" if len(proven) > 1 else "cause"
-    return f"proven {plural}{size}, in {number} trials: {'; '.join(parts)}"
+    trials = "1 trial" if number == 1 else f"{number} trials"
+    return f"proven {plural}{size}, in {trials}: {'; '.join(parts)}"

@@ -96,3 +96,17 @@ def make_choice(**groups: str) -> Choice:
     True
     """
     return Choice(frozenset({"pipeline", "seeds", *(name for name, what in groups.items() if what == "current")}))
+
+
+def render_options(choice: Choice) -> str:
+    """Render a choice as options of `repro-track replay`, those that differ from its defaults; nothing for single labels.
+
+    >>> render_options(make_choice(code="current", env="restore", numerics="restore", weights="restore"))
+    ' --code current --env restore'
+    """
+    words = []
+    for group in ("code", "env", "numerics", "weights"):
+        is_current = group in choice.current
+        if is_current != (group in DEFAULT.current):
+            words.append(f" --{group} {'current' if is_current else 'restore'}")
+    return "".join(words)

@@ -163,6 +163,7 @@ def render_replay_page(
     actual_folder: Path,
     findings: Findings | None = None,
     exact: tuple[Exact, Exact] | None = None,
+    options: str = "",
 ) -> str:
     """Render a replay: the verdict, the pictures side by side and their difference, where the runs part, what differs.
 
@@ -174,6 +175,7 @@ def render_replay_page(
         expected_folder: where its pictures are.
         actual_folder: where the replay's are.
         findings: what was looked into besides.
+        options: those that this replay was asked for with.
         exact: the exact tensors of both, where they differ: the difference is shown of them, not of 8-bit pixels.
     """
     findings = findings or Findings()
@@ -183,7 +185,7 @@ def render_replay_page(
         .render(
             expected=expected,
             actual=actual,
-            run_id=run_id,
+            command=f"repro-track replay {run_id}{options}",
             comparison=comparison,
             meaning=MEANING[comparison.verdict],
             caveats=list_caveats(actual),
@@ -213,10 +215,14 @@ def _inline_pictures(record: RunRecord, folder: Path) -> dict[str, str]:
 
 
 def name_cause(difference: Difference, explanation: Explanation | None) -> str:
-    """Say whether a difference is a proven cause or a possible one; nothing where it was not looked into."""
+    """Say whether a difference is a proven cause, a possible one, or an effect: it was there only while a proven cause
+    was. Nothing where it was not looked into."""
     if explanation is None:
         return ""
-    return "proven" if find_factor(difference.place) in explanation.proven else "possible"
+    names = {difference.place, find_factor(difference.place)}
+    return (
+        "proven" if names & set(explanation.proven) else "possible" if names & set(explanation.possible) else "effect"
+    )
 
 
 _RAMP = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], dtype=np.float64)

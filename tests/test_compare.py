@@ -221,3 +221,63 @@ def test_a_package_is_named_by_its_name(make_record):
     (difference,) = list_differences(record, make_record({"environment.packages": packages[::-1]}))
     assert difference.place == "environment.packages.torch.version"
     assert difference.kind == "libraries"
+
+
+def test_behind_a_decoder_the_latents_decide_first(make_record):
+    """Pictures that a decoder made are within tolerance only if the latents are, too; without a decoder the latents have
+    no say."""
+    import numpy as np
+
+    from repro_track.compare import compare_latents
+    from repro_track.fingerprint import to_host
+
+    profile = Tolerance("t", {}, {"float32": 1e-3}, {"float32": 1e-1})
+    picture = np.full((8, 8, 1), 0.5, dtype="float32")
+    record = make_record({"outputs.0.dtype": "float32"})
+    one = record.outputs[:1]
+    other = (one[0].model_copy(update={"sha256": "0" * 64, "pixels_sha256": "0" * 64}),)
+
+    def judge_with(latent_gap, *, decoder):
+        latents = np.zeros((1, 4, 2, 2), dtype="float32")
+        left = Exact({one[0].name: to_host(picture)}, {"call0": to_host(latents)})
+        right = Exact(
+            {one[0].name: to_host(picture + np.float32(0.05))}, {"call0": to_host(latents + np.float32(latent_gap))}
+        )
+        call = record.calls[0]
+        if decoder:
+            vae = call.components[0].model_copy(update={"name": "vae", "class_name": "diffusers.AutoencoderKL"})
+            call = call.model_copy(update={"components": (*call.components, vae)})
+        expected = record.model_copy(update={"outputs": one, "calls": (call,)})
+        actual = expected.model_copy(update={"outputs": other})
+        return compare_runs(expected, actual, expected_exact=left, actual_exact=right, tolerance=profile)
+
+    assert judge_with(5e-4, decoder=True).verdict == "within-tolerance"
+    far = judge_with(5e-3, decoder=True)
+    assert far.verdict == "diverged"
+    assert "latents" in far.outputs[0].notes[-1]
+    assert judge_with(5e-4, decoder=False).verdict == "diverged"  # 0.05 is beyond what is not decoded may differ
+    assert compare_latents(Exact(), Exact(), tolerance=profile) == ()
+
+
+def test_what_can_be_expected_follows_what_stays():
+    """Nothing that stays: bit-exact; other packages: within tolerance; other weights: diverged; each with its reason."""
+    from repro_track.compare import expect_verdict, make_difference
+
+    library = make_difference("environment.packages.torch.version", "2", "3")
+    weights = make_difference("calls.0.components.unet.weights.x.sha256", "a", "b")
+    source = make_difference("source.commit", "a", "b")
+    assert expect_verdict([source]) == ("bit-exact", ())
+    assert expect_verdict([library, source]) == ("within-tolerance", (library.place,))
+    assert expect_verdict([weights, library]) == ("diverged", (weights.place,))
+
+
+def test_every_profile_has_the_same_figures_for_the_same_dtypes():
+    """The shipped profiles name both tolerances for each dtype, and a wider profile is nowhere narrower."""
+    from repro_track.config import read_preset
+
+    names = ("same_device", "cross_release", "cross_device")
+    presets = [read_preset("tolerance", name) for name in names]
+    for key in ("rtol", "atol", "decoded_atol"):
+        assert len({tuple(sorted(preset[key])) for preset in presets}) == 1
+        for dtype in presets[0][key]:
+            assert all(preset[key][dtype] >= presets[0][key][dtype] for preset in presets)

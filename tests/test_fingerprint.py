@@ -135,3 +135,45 @@ def test_a_changed_file_is_computed_again(tmp_path):
     assert digest_weight_file(path) == first
     path.write_bytes(b"b" * 100)
     assert digest_weight_file(path) != first
+
+
+@pytest.mark.parametrize("shape", [(64, 48, 3), (32, 32, 1), (11, 40, 4)])
+def test_structural_similarity_is_that_of_scikit_image(shape):
+    """The structural similarity agrees with another implementation's, to rounding."""
+    from skimage.metrics import structural_similarity
+
+    from repro_track.fingerprint import measure_ssim
+
+    random = np.random.default_rng(0)
+    left = random.integers(0, 256, shape, dtype=np.uint8)
+    right = np.clip(left.astype(int) + random.integers(-40, 40, shape), 0, 255).astype(np.uint8)
+    expected = structural_similarity(
+        left, right, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+    )
+    assert measure_ssim(left, right) == pytest.approx(expected, abs=1e-12)
+    assert measure_ssim(left, left) == pytest.approx(1.0)
+
+
+def test_small_pictures_have_a_similarity(tmp_path):
+    """Pictures smaller than the window are measured with a smaller one: 1 for equal ones, less for others."""
+    from repro_track.fingerprint import measure_pictures
+
+    left = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    right = left.copy()
+    right[0, 0, 0] = 255
+    assert measure_pictures(left, left) == (1.0, 0.0)
+    similarity, share = measure_pictures(left, right)
+    assert similarity < 1
+    assert share == 1 / 64
+
+
+def test_a_file_is_found_by_its_digest_until_it_changes(tmp_path, home):
+    """A file whose digest was computed is found by it wherever it is; changed or gone, it is not."""
+    from repro_track.fingerprint import digest_weight_file, find_file_by_digest
+
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"some weights that no other test has")
+    digest, _ = digest_weight_file(path)
+    assert find_file_by_digest(digest) == path
+    path.write_bytes(b"other")
+    assert find_file_by_digest(digest) is None

@@ -1,5 +1,6 @@
 """Promises of report.py: everything is said, nothing hostile gets through, the page stands alone."""
 
+import dataclasses
 import io
 import re
 
@@ -107,3 +108,93 @@ def test_json_of_a_comparison_is_json(make_record):
 
     data = report.comparison_to_json(compare(make_record(), make_record()))
     assert json.loads(json.dumps(data, allow_nan=False))["verdict"] == "bit-exact"
+
+
+def make_diverged(make_record):
+    """Make a comparison of two pictures, with all that a report can show of it."""
+    import numpy as np
+
+    from repro_track.fingerprint import to_host
+
+    picture = np.zeros((8, 8, 1), dtype="float32")
+    other = picture.copy()
+    other[2, 3, 0] = 0.25
+    expected = make_record()
+    actual = make_record(
+        {"outputs.0.sha256": "0" * 64, "outputs.0.pixels_sha256": "0" * 64, "calls.0.trace.steps.1.latents": "0" * 64}
+    )
+    exact = (Exact({"images.0": to_host(picture)}), Exact({"images.0": to_host(other)}))
+    comparison = compare_runs(
+        expected, actual, expected_exact=exact[0], actual_exact=exact[1], tolerance=Tolerance("t", {}, {})
+    )
+    return expected, actual, comparison, exact
+
+
+def test_a_report_has_heat_map_plot_and_causes(make_record, tmp_path):
+    """A diverged replay's page shows where the pictures differ and by how much, the steps by their bits, and which
+    difference is proven and which possible; a bit-exact one's has no heat map."""
+    from repro_track.compare import make_difference
+    from repro_track.findings import Explanation, Findings, Trial
+
+    expected, actual, comparison, exact = make_diverged(make_record)
+    differences = (
+        make_difference("numerics.state.num_threads", 1, 2),
+        make_difference("environment.packages.numpy.version", "1", HOSTILE),
+        make_difference("calls.0.arguments.eta", 0.0, 1.0),
+    )
+    comparison = dataclasses.replace(comparison, differences=differences)
+    trial = Trial(("numerics:threads",), "diverged", "r", None)
+    explanation = Explanation(("numerics:threads",), True, ("env:numpy",), differences, (trial,), f"proven: {HOSTILE}")
+    page = report.render_replay_page(
+        expected,
+        actual,
+        comparison,
+        run_id="r",
+        expected_folder=None,
+        actual_folder=tmp_path,
+        findings=Findings(explanation=explanation),
+        exact=exact,
+    )
+    assert "difference, brightest 0.25" in page
+    assert page.count('class="equal"') == 3
+    assert page.count('class="other"') == 1
+    assert 'tr class="proven"' in page
+    assert 'tr class="possible"' in page
+    assert 'tr class="effect"' in page
+    assert "<script" not in page
+    assert "\x1b" not in page
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    same = report.render_replay_page(
+        expected, expected, compare(expected, expected), run_id="r", expected_folder=None, actual_folder=tmp_path
+    )
+    assert "brightest" not in same
+    assert 'class="other"' not in same
+
+
+def test_the_brightest_point_of_a_heat_map_is_the_difference(make_record):
+    """The heat map is bright exactly where the values differ, and dark elsewhere."""
+    import base64
+
+    import numpy as np
+    from PIL import Image
+
+    _, _, comparison, exact = make_diverged(make_record)
+    url, brightest = report._make_heat_maps(comparison, exact)["images.0"]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("L"))
+    assert brightest == 0.25
+    assert np.argwhere(pixels > 128).tolist() == [[2, 3]]
+
+
+def test_the_terminal_shows_distances_and_findings(make_record):
+    """The terminal's table has the distances and similarity; findings are a sentence each, without control characters."""
+    from repro_track.findings import Findings, Leak
+
+    _, _, comparison, _ = make_diverged(make_record)
+    screen = io.StringIO()
+    console = Console(file=screen, width=200, color_system=None)
+    report.print_comparison(comparison, console=console)
+    report.print_findings(Findings(leak=Leak(False, HOSTILE)), console=console)
+    text = screen.getvalue()
+    for word in ("SSIM", "0.25", "1.6%", "alert(1)"):
+        assert word in text
+    assert "\x1b" not in text
