@@ -27,7 +27,7 @@ from repro_track.config import PIP_TO_UV, data_folder, read_recorded_variables
 from repro_track.errors import ReplayError
 from repro_track.fingerprint import digest_file, digest_many
 from repro_track.record import Environment, Gpu, Interpreter, Known, Machine, Package, TorchBuild, Unavailable
-from repro_track.redaction import redact_url
+from repro_track.redaction import redact_text, redact_url
 
 
 def capture_environment(*, torch_build: Known[TorchBuild]) -> Environment:
@@ -349,6 +349,9 @@ def _make_venv(plan: EnvironmentPlan) -> None:
     base = getattr(sys, "_base_executable", None) or sys.executable
     wanted = base if plan.python == platform.python_version() else plan.python
     done = _run_uv("venv", "--no-project", "--python", wanted, plan.folder)
+    if done.returncode and plan.python.split(".")[:2] == platform.python_version().split(".")[:2]:
+        # another patch release of the same minor one: named among the differences of the run
+        done = _run_uv("venv", "--no-project", "--python", base, plan.folder)
     if done.returncode:
         raise ReplayError(
             f"uv cannot get Python {plan.python}: {_last_words(done)}",
@@ -366,8 +369,10 @@ def _run_uv(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line.strip(" ╰─▶│├×hint:") for line in done.stderr.splitlines() if line.strip()]
-    return redact_url(" ".join(lines[-3:])[:400]) or f"it ended with code {done.returncode}"
+    """Give the first and the last reason that uv names: what it was about, and what was at the bottom of it."""
+    lines = [line.strip(" ╰─▶│├×").removeprefix("error: ") for line in done.stderr.splitlines() if line.strip()]
+    reasons = [line for line in lines if not line.startswith(("hint:", "Using ", "Creating "))]
+    return redact_text("; ".join(dict.fromkeys([*reasons[:2], *reasons[-1:]]))[:400]) or f"code {done.returncode}"
 
 
 def _check_packages(plan: EnvironmentPlan) -> None:

@@ -130,7 +130,7 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
         import_path=import_path,
         variables=variables,
         weights=weights,
-        pipeline=_pin_pipeline(record),
+        pipeline=_pin_pipeline(record, choice=choice),
         restored=restored,
         differences=staying,
         notes=(*notes, *(packages.notes if packages else ())),
@@ -302,14 +302,15 @@ def _find_builtin(location: str) -> str:
         return location
 
 
-def _pin_pipeline(record: RunRecord) -> dict[str, Any]:
-    """Give the recorded pipeline group, with the Hub's commit instead of a branch that moves; empty for a script."""
+def _pin_pipeline(record: RunRecord, *, choice: Choice) -> dict[str, Any]:
+    """Give the recorded pipeline group, with the Hub's commit instead of a branch that moves, if weights are restored;
+    empty for a script."""
     if record.command.kind != "config":
         return {}
     recorded = dict(record.config.resolved.get("pipeline", {}))
     known = {field.name for field in dataclasses.fields(PipelineConfig)}
     commit = record.calls[0].commit if record.calls else None
-    if recorded.get("repo_id") and isinstance(commit, str):
+    if recorded.get("repo_id") and isinstance(commit, str) and choice.restores("weights"):
         recorded["revision"] = commit
     return {name: value for name, value in recorded.items() if name in known}
 

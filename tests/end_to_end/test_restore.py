@@ -3,6 +3,7 @@ when it does not come back, the program says before or after the run what is mis
 packages that uv really installs. Each "comes back" has a twin that replays in the present surroundings and does not."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -327,6 +328,52 @@ def test_a_package_that_is_nowhere_is_said(project, record, replay, home, cli, r
     assert all((one / "repro_track.complete").exists() for one in made)
 
 
+def test_explain_proves_that_a_release_is_the_cause(start, project, older_python, replay):
+    """Code that behaves differently under another release of diffusers: of all differences between the two surroundings
+    the release is proven to be the cause, by really installing the other one."""
+    interpreter, program = older_python
+    helper = "import diffusers\nETA = 0.0 if diffusers.__version__ == '0.41.0' else 0.5\n"
+    (project.root / "helper.py").write_text(helper)
+    project.commit("depends on the release")
+    run = start(interpreter, "script.py", cwd=project.root, env={"PYTHONPATH": program})
+    assert run.code == 0, run.err
+    result, data = replay(run.run_id, "--explain", env={"OMP_SCHEDULE": "static"})
+    assert (result.code, data["verdict"]) == (1, "diverged")
+    assert data["explanation"]["proven"] == ["env:diffusers"]
+    assert "0.41.0" in data["explanation"]["text"]
+
+
+def find_another_python() -> Path | None:
+    """Find a Python of another minor version on this machine."""
+    places = [*Path("/root/.pyenv/versions").glob("3.1*/bin"), *map(Path, os.environ["PATH"].split(os.pathsep))]
+    for place in places:
+        for name in ("python3.12", "python3.13"):
+            if (place / name).is_file() and "shims" not in place.parts:
+                return place / name
+    return None
+
+
+def test_another_interpreter_comes_back(home, start, monkeypatch):
+    """An environment of another Python is made by uv with exactly that, and holds exactly what was asked for."""
+    from repro_track import environment
+    from repro_track.errors import ReplayError
+    from repro_track.record import Package
+
+    other = find_another_python()
+    if other is None:
+        pytest.skip("no Python 3.12 or 3.13 on this machine, and uv cannot download one without a network")
+    monkeypatch.setenv("PATH", f"{other.parent}{os.pathsep}{os.environ['PATH']}")
+    version = start(other, "-c", "import platform; print(platform.python_version())").out.strip()
+    package = Package(name="filelock", version="3.20.0")
+    plan = environment.make_environment_plan(version, [package], old_root=None, new_root=None)
+    environment.restore_environment(plan)
+    code = "import platform, filelock; print(platform.python_version(), filelock.__version__)"
+    assert start(plan.interpreter, "-c", code).out.split() == [version, "3.20.0"]
+    nowhere = environment.make_environment_plan("3.9.999", [package], old_root=None, new_root=None)
+    with pytest.raises(ReplayError, match=r"3\.9\.999"):
+        environment.restore_environment(nowhere)
+
+
 # --- weights ------------------------------------------------------------------------------------------------------
 
 
@@ -384,6 +431,49 @@ def test_missing_weights_are_refused_before_the_run(cli, saved_model, tmp_path, 
     assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
 
 
+def test_a_pipeline_of_the_hub_comes_back_at_its_commit(cli, replay, saved_model, tmp_path):
+    """The Hub's branch has moved to other weights since: the replay loads the recorded commit; with the present weights
+    it does not come out the same. On a cache folder of our own, as the Hub's library lays it out."""
+    from repro_track.fingerprint import digest_file
+
+    cache = tmp_path / "hub"
+    repository = cache / "models--someone--tiny"
+
+    def publish(commit, source):
+        snapshot = repository / "snapshots" / commit
+        for file in source.rglob("*"):
+            if file.is_file():
+                link = snapshot / file.relative_to(source)
+                blob = repository / "blobs" / digest_file(file)
+                for folder in (link.parent, blob.parent):
+                    folder.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, blob)
+                link.symlink_to(blob)
+        (repository / "refs").mkdir(exist_ok=True)
+        (repository / "refs" / "main").write_text(commit)
+
+    publish("a" * 40, saved_model)
+    words = (
+        "pipeline=hub",
+        "pipeline.repo_id=someone/tiny",
+        "call.num_inference_steps=2",
+        "call.output_type=np",
+        "seed=1",
+    )
+    run = cli("run", *words, env={"HF_HUB_CACHE": str(cache)})
+    assert run.code == 0, run.err
+    moved = tmp_path / "moved"
+    shutil.copytree(saved_model, moved)
+    path = moved / "unet" / "diffusion_pytorch_model.safetensors"
+    for name in ("conv_out.bias", "conv_in.weight", "conv_in.bias"):
+        change_by_one_ulp(path, name)
+    publish("b" * 40, moved)
+    result, data = replay(run.run_id, env={"HF_HUB_CACHE": str(cache)})
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    result, data = replay(run.run_id, "--weights", "current", env={"HF_HUB_CACHE": str(cache)})
+    assert "weights" in [one["kind"] for one in data["differences"]]
+
+
 # --- numerics -----------------------------------------------------------------------------------------------------
 
 
@@ -412,6 +502,16 @@ def test_a_run_of_a_lesser_processor_is_held_down_to_its_instruction_set(cli, ho
     assert "held down" in result.err
     result = cli("replay", path, "--json", "--trust", "--numerics", "current")
     assert "numerics.state.cpu_capability" in json.dumps(json.loads(result.out)["differences"])
+
+
+def test_another_thread_count_comes_back(cli, python, project, replay):
+    """A run of two threads replays bit-exactly although this process would have one."""
+    run = python("script.py", cwd=project.root, env={"OMP_NUM_THREADS": "2"})
+    assert run.code == 0, run.err
+    result, data = replay(run.run_id, env={"OMP_NUM_THREADS": "1"})
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    result, data = replay(run.run_id, "--numerics", "current", env={"OMP_NUM_THREADS": "1"})
+    assert "numerics.state.num_threads" in json.dumps(data["differences"])
 
 
 # --- causes -------------------------------------------------------------------------------------------------------
