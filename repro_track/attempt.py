@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,9 @@ def planned(found: FoundRun, *, choice: Choice, settings: Settings | None = None
     """
     base = data_folder() / "replays"
     base.mkdir(parents=True, exist_ok=True)
+    for left in base.iterdir():  # by a replay that was killed: a week is longer than any replay takes
+        if time.time() - left.stat().st_mtime > 7 * 24 * 3600:
+            shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="replay-", dir=base) as name:
         folder = Path(name)
         plan = make_plan(found.record, folder=folder, choice=choice)

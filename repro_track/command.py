@@ -128,8 +128,12 @@ class Move:
         >>> Move(Path("/a"), Path("/b")).find("/a/x.py"), Move(Path("/a"), Path("/b")).find("/ab/x.py")
         ('/b/x.py', '/ab/x.py')
         """
-        inside = Path(path).is_absolute() and Path(path).is_relative_to(self.old)
-        return str(self.new / Path(path).relative_to(self.old)) if inside else path
+        if not Path(path).is_absolute():
+            return path
+        for place, root in ((Path(path), self.old), (Path(path).resolve(), self.old.resolve())):
+            if place.is_relative_to(root):  # the second: one of them was named by way of a link
+                return str(self.new / place.relative_to(root))
+        return path
 
 
 def make_child_argv(

@@ -27,6 +27,7 @@ from repro_track.record import Package, RunRecord, Unavailable
 from repro_track.source import SourcePlan
 
 MISSING = "the file is not there"
+_SOURCE_FOLDER = "tree"
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,14 @@ class ReplayPlan:
     @property
     def source_folder(self) -> Path:
         """Where the recorded source will be."""
-        return Path(self.folder) / "source"
+        return Path(self.folder) / _SOURCE_FOLDER
 
     def to_json(self) -> dict[str, Any]:
         """Give the plan as data."""
-        return dataclasses.asdict(self)
+        data = dataclasses.asdict(self)
+        if self.code:
+            data["code"]["submodules"] = [submodule.model_dump() for submodule in self.code.submodules]
+        return data
 
 
 def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
@@ -97,8 +101,11 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
     if move and code and not packages:
         import_path = environment.list_editable_paths(present.packages, old_root=move.old, new_root=move.new)
         notes += [f"imported from the restored source: {path}" for path in import_path]
+    cwd = _choose_cwd(record, move=move if code else None, folder=folder, notes=notes)
     if script:
         import_path = (str(Path(str(record.command.script)).parent), *import_path)
+    if record.command.kind == "notebook":
+        import_path = (cwd, *import_path)  # a notebook imports from the folder that it runs in
     variables, caps = _plan_variables(record, present, choice=choice)
     if caps:
         notes.append(
@@ -123,7 +130,7 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
                 record.command, folder=folder, move=move, **({"interpreter": packages.interpreter} if packages else {})
             )
         ),
-        cwd=_choose_cwd(record, move=move if code else None, folder=folder, notes=notes),
+        cwd=cwd,
         code=code,
         script=script,
         packages=packages,
@@ -173,7 +180,7 @@ def _say(value: Any) -> str:
 def _find_move(record: RunRecord, *, code: SourcePlan | None, script: str | None, folder: Path) -> command.Move | None:
     """Say which recorded folder is where in the replay."""
     if code:
-        return command.Move(Path(str(record.source.repository)), folder / "source")
+        return command.Move(Path(str(record.source.repository)), folder / _SOURCE_FOLDER)
     if script:
         return command.Move(Path(str(record.command.script)).parent, folder / "script")
     return None

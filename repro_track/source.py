@@ -510,7 +510,9 @@ def restore_source(plan: SourcePlan, *, kept: Path, target: Path) -> None:
     for kind, digest in plan.changes.items():
         check_kept(kept / "source" / _name_change(kind), digest)
     try:
-        _run_git("init", "--quiet", "--bare", "--", str(repository), cwd=target.parent)
+        kind_of_hash = "sha256" if len(plan.commit) == 64 else "sha1"
+        made = ("init", "--quiet", "--bare", f"--object-format={kind_of_hash}")
+        _run_git(*made, "--", str(repository), cwd=target.parent)
         _give_objects(plan, repository=repository, kept=kept)
         if plan.remote:
             _run_git("config", "remote.origin.url", plan.remote, cwd=repository)

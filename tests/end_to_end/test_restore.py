@@ -188,7 +188,7 @@ def test_a_clone_that_is_gone_comes_from_the_remote(project, record, replay, tmp
     assert replay(run_id)[1]["verdict"] == "bit-exact"
 
 
-def test_a_submodule_comes_back(project, record, replay, tmp_path):
+def test_a_submodule_comes_back(project, record, replay, cli, tmp_path):
     """A submodule is checked out at its recorded commit, although the clone's has moved on."""
     other = Project(tmp_path / "other")
     other.root.mkdir()
@@ -203,6 +203,8 @@ def test_a_submodule_comes_back(project, record, replay, tmp_path):
     other.commit("another value")
     Project(project.root / "library").git("pull", "--quiet", "origin", "main")
     project.commit("submodule moved on")
+    plan = json.loads(cli("replay", run_id, "--dry-run", "--json").out)
+    assert [one["path"] for one in plan["code"]["submodules"]] == ["library"]
     result, data = replay(run_id)
     assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
     assert replay(run_id, "--code", "current")[1]["verdict"] == "diverged"
@@ -220,6 +222,33 @@ def test_a_package_of_the_repository_is_imported_from_the_restored_source(projec
     result, _ = replay(run_id, env={"PYTHONPATH": str(spy)})
     assert result.code == 1
     assert "not from the restored source" in result.err
+
+
+def test_a_notebook_comes_back_with_what_it_imports(project, replay):
+    """A notebook in a repository replays with its cells and the recorded module, which has changed since."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRIPT)])
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(project.root)}}).execute()
+    texts = [out["text"] for out in notebook.cells[0]["outputs"] if out.get("name") == "stdout"]
+    run_id = texts[-1].split()[-1]
+    (project.root / "helper.py").write_text("ETA = 1.0\n")
+    project.commit("another eta")
+    result, data = replay(run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    assert replay(run_id, "--code", "current")[1]["verdict"] == "diverged"
+
+
+def test_a_link_to_the_repository_does_not_lead_to_the_present_code(project, python, replay, tmp_path):
+    """A run that was started by way of a symbolic link to the repository replays in the restored source all the same."""
+    (tmp_path / "link").symlink_to(project.root)
+    run = python(tmp_path / "link" / "script.py", cwd=tmp_path / "link")
+    assert run.code == 0, run.err
+    (project.root / "helper.py").write_text("ETA = 1.0\n")
+    project.commit("another eta")
+    result, data = replay(run.run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
 
 
 def test_what_cannot_come_back_is_said_when_it_is_recorded(project, python, read_record):
