@@ -362,7 +362,7 @@ def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, t
         options=render_options(outcome.attempt.handover.choice),
     )
     (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
-    data = {**report.comparison_to_json(comparison), **findings.to_json()}
+    data = report.comparison_to_json(comparison, findings=findings)
     (folder / "comparison.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
     log_folder(
         store,

@@ -116,13 +116,15 @@ def _conclude(outcome: Outcome, *, request: Request, profile: compare.Tolerance,
     console.print(f"  logged as run {run.run_id}: {run.link}")
     worst = max(verdicts, key=compare.VERDICTS.index)
     if request.as_json:
-        names: dict[str, Any] = {
+        data = {
             "run_id": found.run_id,
             "record_id": found.record.record_id,
             "replay_run_id": run.run_id,
+            "cautions": outcome.actual.replayable.reasons,
+            **report.comparison_to_json(comparison, findings=findings),
+            "verdict": worst,
         }
-        names["cautions"] = outcome.actual.replayable.reasons
-        print(json.dumps({**names, **report.comparison_to_json(comparison), **findings.to_json()}, indent=1))
+        print(json.dumps(data, indent=1))
     else:
         print(worst)
     is_clean = findings.leak is None or findings.leak.is_clean

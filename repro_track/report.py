@@ -484,8 +484,8 @@ def shown_progress(console: Console, what: str, *, total: int) -> Iterator[Calla
         yield lambda: progress.advance(task)
 
 
-def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
-    """Give a comparison as JSON data; NaN and infinity as strings, as in records."""
+def comparison_to_json(comparison: Comparison, *, findings: Findings | None = None) -> dict[str, Any]:
+    """Give a comparison, and what was looked into besides, as JSON data; NaN and infinity as strings, as in records."""
 
     def clean(value: Any) -> Any:
         if isinstance(value, float) and value - value != 0:
@@ -496,4 +496,4 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
             return [clean(item) for item in value]
         return value
 
-    return clean(asdict(comparison))
+    return clean({**asdict(comparison), **(findings.to_json() if findings else {})})

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from repro_track.config import data_folder
-from repro_track.errors import RefusedError, ReplayError, first_line
+from repro_track.errors import RefusedError, ReplayError, ReproTrackError, first_line
 from repro_track.fingerprint import digest_bytes, digest_file
 from repro_track.record import BUNDLE_NAME, Known, Source, Submodule, Unavailable
 from repro_track.redaction import has_secret, is_secret_file, redact_url
@@ -103,7 +103,9 @@ def _open_repository(place: Path) -> git.Repo | Unavailable:
     except ImportError as error:  # GitPython raises it when there is no git program
         return Unavailable(unavailable=f"git cannot be used: {first_line(error)}")
     try:
-        return git.Repo(place, search_parent_directories=True)
+        found = git.Repo(place, search_parent_directories=True)
+        found.git.update_environment(GIT_OPTIONAL_LOCKS="0")  # looking must not refresh the user's index
+        return found
     except (git.InvalidGitRepositoryError, git.NoSuchPathError):
         return Unavailable(unavailable=f"{place} is not in a git repository")
     except (git.GitCommandError, ValueError, OSError) as error:
@@ -113,8 +115,6 @@ def _open_repository(place: Path) -> git.Repo | Unavailable:
 def _capture_repository(
     repository: git.Repo, *, script_digest: Known[str], folder: Path, exclude: tuple[Path, ...], limit: int
 ) -> Source:
-    import git
-
     root = Path(repository.working_tree_dir or repository.git_dir)
     try:
         commit: Known[str] = repository.head.commit.hexsha
@@ -139,13 +139,6 @@ def _capture_repository(
         if kept:
             changes["untracked"] = _keep_untracked(kept, root=root, target=folder / "untracked.tar.gz", limit=limit)
         tree = _prove_tree(root, commit=commit, changes=changes, untracked=kept, folder=folder)
-    try:
-        submodules = tuple(
-            Submodule(path=words[1], commit=words[0].lstrip("+-U"))
-            for words in (line.split() for line in repository.git.submodule("status").splitlines())
-        )
-    except git.GitCommandError:
-        submodules = ()
     return Source(
         repository=str(root),
         commit=commit,
@@ -154,10 +147,22 @@ def _capture_repository(
         dirty=bool(changes or left_out),
         changes=changes,
         left_out=left_out,
-        submodules=submodules,
+        submodules=_list_submodules(repository, root=root),
         script_sha256=script_digest,
         tree=tree,
     )
+
+
+def _list_submodules(repository: git.Repo, *, root: Path) -> tuple[Submodule, ...]:
+    import git
+
+    if not (root / ".gitmodules").is_file():
+        return ()
+    try:
+        lines = [line.split() for line in repository.git.submodule("status").splitlines()]
+    except git.GitCommandError:
+        return ()
+    return tuple(Submodule(path=words[1], commit=words[0].lstrip("+-U")) for words in lines)
 
 
 def _read_diff(repository: git.Repo, *words: str) -> bytes:
@@ -232,23 +237,17 @@ def _keep_untracked(names: list[str], *, root: Path, target: Path, limit: int) -
 # --- the tree that ran, and the proof that it comes back ----------------------------------------------------------
 
 
-def _run_git(
-    *words: str, cwd: Path, variables: Mapping[str, str] | None = None, given: bytes = b"", config: Sequence[str] = ()
-) -> str:
-    """Run git by its plumbing: no hook, no prompt, no variable of a git that called us, no transport that runs commands.
+def _run_git(*words: str, cwd: Path, variables: Mapping[str, str] | None = None, given: bytes = b"") -> str:
+    """Run git: no hook, no prompt, no variable of a git that called us, no transport that runs commands, and no refresh of
+    the index on the way.
 
     Raises:
         subprocess.CalledProcessError: git failed; `stderr` says why.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(variables or {})}
-    settings = [
-        "core.hooksPath=/dev/null",
-        "core.fsmonitor=false",
-        "protocol.ext.allow=never",
-        "advice.detachedHead=false",
-    ]
-    options = [word for setting in [*settings, *config] for word in ("-c", setting)]
+    environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(variables or {})}
+    settings = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "protocol.ext.allow=never")
+    options = [word for setting in settings for word in ("-c", setting)]
     done = subprocess.run(
         ["git", *options, *words], cwd=cwd, env=environment, input=given, capture_output=True, check=True
     )
@@ -282,7 +281,7 @@ def _prove_tree(
         with tempfile.TemporaryDirectory(prefix="repro_track-tree-") as name:
             ran = _hash_present(root, untracked=untracked, hidden=hidden, scratch=Path(name))
             kept = _hash_kept(root, commit=commit, changes=changes, folder=folder, scratch=Path(name))
-    except (subprocess.CalledProcessError, OSError, ReplayError) as error:
+    except (subprocess.CalledProcessError, OSError, ReproTrackError) as error:
         reason = _say(error) if isinstance(error, subprocess.CalledProcessError) else first_line(error)
         return Unavailable(unavailable=f"git cannot put it together again: {reason}")
     if ran != kept:
@@ -291,6 +290,8 @@ def _prove_tree(
 
 
 def _list_dirty_submodules(root: Path) -> list[str]:
+    if not (root / ".gitmodules").is_file():
+        return []
     lines = _run_git("status", "--porcelain=v2", "-z", "--untracked-files=no", cwd=root).split("\0")
     fields = (line.split(" ", 8) for line in lines if line.startswith("1 "))
     return [words[8] for words in fields if words[2].startswith("S") and words[2][2:] != ".."]
