@@ -329,7 +329,7 @@ _POWER: tuple[tuple[str, str | None], ...] = (
     (r"schema_version|record_id|status|error|name|created_at|replay_of|cost\..*|outputs\..*|replayable\..*", None),
     (r"calls\.\d+\.trace\..*|seeds\..*state_after.*|seeds\.closed|seeds\..*\.moved|seeds\..*made_by", None),
     (r"calls\.\d+\.(name_or_path|index)|.*\.location|command\..*|source\.(repository|branch|remote|bundle).*", None),
-    (r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*|torch\.parallel_info)", None),
+    (r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*|torch\.parallel_info|variables\.PYTHONPATH)", None),
     (r"config\.resolved\.(store|tolerance|name)(\..*)?|config\.resolved\.determinism\.name|config\.overrides.*", None),
     (r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)|config\.resolved\.(seeds?|num_images|generator)", "seed"),
     (r"calls\.\d+\.components\.\w+\.(weights\..*|memory_xxh3|commit)|calls\.\d+\.commit", "weights"),

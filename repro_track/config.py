@@ -182,6 +182,8 @@ RECORDED_VARIABLES = (
     "KMP_DETERMINISTIC_REDUCTION",
     "PYTHONHASHSEED",
     "GLIBC_TUNABLES",
+    # which code is imported
+    "PYTHONPATH",
 )
 """The allow-list of environment variables that enter a record (NUMERICS.md). No other one ever does."""
 

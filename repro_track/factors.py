@@ -27,6 +27,8 @@ def name_numeric(name: str) -> str:
     >>> name_numeric("OMP_NUM_THREADS"), name_numeric("num_threads"), name_numeric("sdp_flash")
     ('numerics:threads', 'numerics:threads', 'numerics:sdp_flash')
     """
+    if name == "PYTHONPATH":
+        return "code"
     if name in _THREADS:
         return "numerics:threads"
     if name in _ISA:

@@ -106,7 +106,7 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
         import_path = (str(Path(str(record.command.script)).parent), *import_path)
     if record.command.kind == "notebook":
         import_path = (cwd, *import_path)  # a notebook imports from the folder that it runs in
-    variables, caps = _plan_variables(record, present, choice=choice)
+    variables, caps = _plan_variables(record, present, choice=choice, move=move)
     if caps:
         notes.append(
             f"this machine has AVX-512, the recorded one had not: its kernels are held down ({', '.join(caps)})"
@@ -233,11 +233,13 @@ def _plan_packages(
 
 
 def _plan_variables(
-    record: RunRecord, present: environment.Environment, *, choice: Choice
+    record: RunRecord, present: environment.Environment, *, choice: Choice, move: command.Move | None
 ) -> tuple[dict[str, str | None], tuple[str, ...]]:
     """Give the variables to set for the child, and those among them that hold its kernels down."""
     recorded = record.environment.variables
     variables = {name: value for name, value in recorded.items() if choice.restores(name_numeric(name))}
+    if move and (path := variables.get("PYTHONPATH")):
+        variables["PYTHONPATH"] = os.pathsep.join(move.find(entry) for entry in path.split(os.pathsep))
     isa = present.machine.cpu_isa
     capability = record.numerics.state.get("cpu_capability")
     if not choice.restores("numerics:isa") or isinstance(isa, Unavailable):
@@ -360,7 +362,7 @@ def make_child_variables(plan: ReplayPlan, *, program: Path | None) -> dict[str,
             variables[name] = value
     folders = [*([str(program)] if program else []), *environment.make_import_path(plan.import_path)]
     if folders:
-        variables["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [os.environ.get("PYTHONPATH")])])
+        variables["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [variables.get("PYTHONPATH")])])
     return variables
 
 

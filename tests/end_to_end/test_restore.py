@@ -210,18 +210,25 @@ def test_a_submodule_comes_back(project, record, replay, cli, tmp_path):
     assert replay(run_id, "--code", "current")[1]["verdict"] == "diverged"
 
 
-def test_a_package_of_the_repository_is_imported_from_the_restored_source(project, record, replay, tmp_path):
-    """Where the clone itself is on the import path, as with an editable install, and a replay would import from it, the
-    replay says so."""
-    run_id = record()
-    (project.root / "helper.py").write_text("ETA = 1.0\n")
+def test_code_that_comes_from_the_clone_is_noticed(project, record, replay):
+    """A script that insists on importing from the clone by its absolute path does not run the restored source, and the
+    replay says which module it was; one that finds the clone on PYTHONPATH gets the restored source instead."""
+    (project.root / "library").mkdir()
+    (project.root / "helper.py").rename(project.root / "library" / "helper.py")
+    project.commit("helper in a folder")
+    by_path = record(env={"PYTHONPATH": str(project.root / "library")})
+    insist = f"import sys\nsys.path.insert(0, {str(project.root / 'library')!r})\n"
+    (project.root / "script.py").write_text(insist + SCRIPT)
+    project.commit("insists")
+    by_insisting = record()
+    (project.root / "library" / "helper.py").write_text("ETA = 1.0\n")
     project.commit("another eta")
-    spy = tmp_path / "spy"
-    spy.mkdir()
-    (spy / "sitecustomize.py").write_text(f"import sys; sys.path.insert(0, {str(project.root)!r}); import helper\n")
-    result, _ = replay(run_id, env={"PYTHONPATH": str(spy)})
+    result, data = replay(by_path)
+    assert (result.code, data["verdict"], data["cautions"]) == (0, "bit-exact", []), result.err
+    result, data = replay(by_insisting)
     assert result.code == 1
-    assert "not from the restored source" in result.err
+    assert "helper was imported from" in result.err
+    assert "not from the restored source" in data["cautions"][0]
 
 
 def test_a_notebook_comes_back_with_what_it_imports(project, replay):
