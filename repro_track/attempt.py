@@ -25,11 +25,11 @@ from repro_track.config import REPLAY, data_folder
 from repro_track.errors import ReplayError
 from repro_track.factors import Choice, render_options
 from repro_track.findings import Findings
-from repro_track.fingerprint import digest_weight_file, load_tensors
+from repro_track.fingerprint import load_tensors
 from repro_track.handover import Handover, Settings
 from repro_track.lookup import FoundRun
 from repro_track.outbox import log_folder
-from repro_track.plan import MISSING, ReplayPlan, make_child_variables, make_plan
+from repro_track.plan import ReplayPlan, digest_present, list_weights, make_child_variables, make_plan
 from repro_track.record import (
     CONFIG_NAME,
     LATENTS_NAME,
@@ -50,6 +50,11 @@ class Attempt:
     handover: Handover
     plan: ReplayPlan
 
+    @property
+    def recorded_folder(self) -> Path:
+        """Where artifacts of the recorded run are put."""
+        return self.handover.folder / "recorded"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -59,16 +64,6 @@ class Outcome:
     actual: RunRecord
     comparison: compare.Comparison
     exact: tuple[compare.Exact, compare.Exact] | None = None
-
-    @property
-    def recorded_folder(self) -> Path:
-        """Where recorded artifacts were put."""
-        return self.attempt.handover.folder / "recorded"
-
-    @property
-    def folder(self) -> Path:
-        """Where the child left its run."""
-        return self.attempt.handover.result_folder
 
 
 @contextlib.contextmanager
@@ -104,19 +99,19 @@ def restore(attempt: Attempt) -> None:
     """
     plan, found, handover = attempt.plan, attempt.found, attempt.handover
     record, folder = found.record, handover.folder
-    kept = folder / "recorded"
     handover.write()
     if any(one.made_by == "caller" for one in record.seeds.generators):
         load_into(found, STATES_NAME, handover.states_path)
     if record.command.kind == "notebook":
         load_into(found, command.NOTEBOOK_NAME, folder / command.NOTEBOOK_NAME)
         source.check_kept(folder / command.NOTEBOOK_NAME, str(record.source.script_sha256))
-    if plan.code:
+    if plan.code and plan.move:
         for name in source.list_kept_names(record.source):
-            load_into(found, name, kept / name)
-        source.restore_source(plan.code, kept=kept, target=plan.source_folder)
-        _link_ignored(record, target=plan.source_folder)
-        _check_restored_weights(record, handover=handover, target=plan.source_folder)
+            load_into(found, name, attempt.recorded_folder / name)
+        source.restore_source(plan.code, kept=attempt.recorded_folder, target=plan.move.new)
+        _link_ignored(record, move=plan.move)
+        if handover.choice.restores("weights"):
+            _check_restored_weights(record, move=plan.move)
     if plan.script:
         load_into(found, f"source/{plan.script}", folder / "script" / plan.script)
         source.check_kept(folder / "script" / plan.script, str(record.source.script_sha256))
@@ -139,43 +134,36 @@ def load_into(found: FoundRun, path: str, target: Path) -> None:
             shutil.copyfile(loaded, target)
 
 
-def _link_ignored(record: RunRecord, *, target: Path) -> None:
+def _link_ignored(record: RunRecord, *, move: command.Move) -> None:
     """Let the restored source see the weights that lie in the clone and are not part of its tree (ignored by git)."""
-    root = Path(str(record.source.repository))
-    for call in record.calls:
-        for place in (call.name_or_path, *(part.location for part in call.components)):
-            path = Path(record.command.cwd) / (place or "")
-            if not place or not path.is_relative_to(root) or not path.exists():
-                continue
-            missing = target / path.relative_to(root)
-            if missing.exists():
-                continue
-            while not missing.parent.exists():
-                missing = missing.parent
-            missing.symlink_to(root / missing.relative_to(target))
+    named = [Path(record.command.cwd) / call.name_or_path for call in record.calls if call.name_or_path]
+    for path in [*named, *(one.path.parent for one in list_weights(record))]:
+        if not path.is_relative_to(move.old) or not path.exists():
+            continue
+        missing = move.new / path.relative_to(move.old)
+        if missing.exists():
+            continue
+        while not missing.parent.exists():
+            missing = missing.parent
+        missing.symlink_to(move.old / missing.relative_to(move.new))
 
 
-def _check_restored_weights(record: RunRecord, *, handover: Handover, target: Path) -> None:
+def _check_restored_weights(record: RunRecord, *, move: command.Move) -> None:
     """See that weights that are part of the restored source are the recorded ones, before anything runs.
 
     Raises:
         ReplayError: one is not.
     """
-    root = Path(str(record.source.repository))
-    for call in record.calls:
-        for part in call.components:
-            for weight in part.weights:
-                recorded = Path(record.command.cwd) / (part.location or "") / weight.path
-                if not recorded.is_relative_to(root) or not handover.choice.restores("weights"):
-                    continue
-                path = target / recorded.relative_to(root)
-                actual = digest_weight_file(path)[0] if path.is_file() else MISSING
-                if actual != weight.sha256:
-                    raise ReplayError(
-                        f"the weights {recorded} of the restored source are not the recorded ones: {actual}",
-                        expected=f"sha256 {weight.sha256}",
-                        advice="replay with what is there: --weights current",
-                    )
+    for one in list_weights(record):
+        if not one.path.is_relative_to(move.old) or one.weight.origin == "hub":
+            continue
+        actual = digest_present(move.new / one.path.relative_to(move.old))
+        if actual != one.weight.sha256:
+            raise ReplayError(
+                f"the weights {one.path} of the restored source are not the recorded ones: {actual}",
+                expected=f"sha256 {one.weight.sha256}",
+                advice="replay with what is there: --weights current",
+            )
 
 
 def _write_config(attempt: Attempt) -> None:
@@ -253,10 +241,7 @@ def started_child(attempt: Attempt, *, quiet: bool) -> Iterator[subprocess.Popen
 
 def _relocate(word: str, attempt: Attempt) -> str:
     """Let an argument that names a file of the recorded source name the restored one."""
-    if attempt.plan.code is None:
-        return word
-    move = command.Move(Path(str(attempt.found.record.source.repository)), attempt.plan.source_folder)
-    moved = move.find(word)
+    moved = attempt.plan.move.find(word) if attempt.plan.move else word
     return moved if os.path.lexists(moved) else word
 
 
@@ -284,10 +269,9 @@ def read_result(attempt: Attempt, *, code: int) -> RunRecord:
 def judge(attempt: Attempt, actual: RunRecord, *, profile: compare.Tolerance) -> Outcome:
     """Compare what the child left with what was recorded. The exact tensors are loaded only where a digest differs."""
     expected, folder = attempt.found.record, attempt.handover.result_folder
-    target = attempt.handover.folder / "recorded"
-    target.mkdir(exist_ok=True)
+    attempt.recorded_folder.mkdir(exist_ok=True)
     equal = [output.sha256 for output in expected.outputs] == [output.sha256 for output in actual.outputs]
-    exact = None if equal else (attempt.found.opened.load_exact(target), _load_exact(folder))
+    exact = None if equal else (attempt.found.opened.load_exact(attempt.recorded_folder), _load_exact(folder))
     expected_exact, actual_exact = exact or (compare.Exact(), compare.Exact())
     comparison = compare.compare_runs(
         expected, actual, expected_exact=expected_exact, actual_exact=actual_exact, tolerance=profile
@@ -328,15 +312,14 @@ def perform(
 # --- logging ------------------------------------------------------------------------------------------------------
 
 
-def start_run(
-    outcome: Outcome, *, store: Store, experiment_id: str | None, name: str, parent: StoredRun | None = None
-) -> StoredRun:
-    """Begin the replay's own run in MLflow."""
+def start_run(attempt: Attempt, *, store: Store, name: str, parent: StoredRun | None = None) -> StoredRun:
+    """Begin the replay's own run in MLflow, in the experiment of the recorded run."""
+    stored = attempt.found.opened.stored
     return store.start_run(
         experiment="repro_track",
-        experiment_id=experiment_id,
+        experiment_id=stored.experiment_id if stored else None,
         name=name,
-        user=outcome.actual.environment.machine.user,
+        user=environment.read_user(),
         source="repro-track replay",
         parent=parent,
     )
@@ -346,16 +329,16 @@ def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, t
     """Write the report, and log the attempt as a run that points at the recorded one."""
     found, actual, comparison = outcome.attempt.found, outcome.actual, outcome.comparison
     first_id = found.run_id or found.record.record_id
-    folder = outcome.folder
+    folder, recorded_folder = outcome.attempt.handover.result_folder, outcome.attempt.recorded_folder
     for output in found.record.outputs:
         if output.kind == "image" and output.file:
-            load_into(found, output.file, outcome.recorded_folder / output.file)
+            load_into(found, output.file, recorded_folder / output.file)
     page = report.render_replay_page(
         found.record,
         actual,
         comparison,
         run_id=first_id,
-        expected_folder=outcome.recorded_folder,
+        expected_folder=recorded_folder,
         actual_folder=folder,
         findings=findings,
         exact=outcome.exact,
@@ -374,14 +357,12 @@ def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, t
     )
 
 
-def log_failure(attempt: Attempt, actual: RunRecord, *, store: Store, experiment_id: str | None) -> StoredRun:
+def log_failure(attempt: Attempt, actual: RunRecord, *, store: Store, run: StoredRun) -> None:
     """Log an attempt whose child failed."""
-    outcome = Outcome(attempt, actual, compare.Comparison("not-comparable", (), None, ()))
-    run = start_run(outcome, store=store, experiment_id=experiment_id, name=f"replay of {attempt.found.record.name}")
     first_id = attempt.found.run_id or attempt.found.record.record_id
     description = report.render_description(actual, run_id=first_id)
-    log_folder(store, run, folder=outcome.folder, description=description, tags={f"{TAG}replay_of": first_id})
-    return run
+    tags = {f"{TAG}replay_of": first_id}
+    log_folder(store, run, folder=attempt.handover.result_folder, description=description, tags=tags)
 
 
 def make_distance_metrics(comparison: compare.Comparison) -> dict[str, Any]:

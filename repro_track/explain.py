@@ -52,13 +52,7 @@ class Laboratory:
             outcome = attempt.perform(planned, profile=self.profile, quiet=True)
             if outcome.actual.status != "finished":
                 raise ReplayError(f"the trial failed: {outcome.actual.error}")
-            run = attempt.start_run(
-                outcome,
-                store=self.store,
-                experiment_id=self.parent.experiment_id,
-                name=name,
-                parent=self.parent,
-            )
+            run = attempt.start_run(planned, store=self.store, name=name, parent=self.parent)
             attempt.log(outcome, run, store=self.store, findings=Findings(), tags={f"{TAG}trial": name})
             return outcome.actual, outcome.comparison.verdict, run.run_id
 

@@ -38,6 +38,23 @@ def name_numeric(name: str) -> str:
     return "numerics:" + name.removesuffix("_warn_only")
 
 
+_FAMILIES = (
+    (r"torch(vision|audio)?|nvidia-.*|cuda-.*|(pytorch-)?triton.*", "torch"),
+    (r"transformers|tokenizers|huggingface-hub", "transformers"),
+    (r"pydantic(-core)?", "pydantic"),
+    (r"mlflow(-.*)?", "mlflow"),
+)
+
+
+def name_package(name: str) -> str:
+    """Give the label of a package. Packages that only work in matching versions share one.
+
+    >>> name_package("diffusers"), name_package("nvidia-cublas")
+    ('env:diffusers', 'env:torch')
+    """
+    return "env:" + next((family for pattern, family in _FAMILIES if re.fullmatch(pattern, name)), name)
+
+
 _NOT_WRITABLE = {"numerics:inference_mode", "numerics:compile_config"}
 """Facts about the program, not settings of torch that could be put back."""
 
@@ -62,8 +79,10 @@ def find_factor(place: str) -> str | None:
     for pattern, label in _PLACES:
         if found := re.fullmatch(pattern, place):
             name = found.groupdict().get("name")
-            full = name_numeric(name) if label == "numerics" and name else f"{label}:{name}" if name else label
-            return None if full in _NOT_WRITABLE else full
+            if name is not None:
+                namers = {"numerics": name_numeric, "env": name_package}
+                label = namers.get(label, f"{label}:{{}}".format)(name)
+            return None if label in _NOT_WRITABLE else label
     return None
 
 

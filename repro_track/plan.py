@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,12 @@ from repro_track.compare import Difference
 from repro_track.config import PipelineConfig, list_written_paths, read_preset, resolve_store_uri
 from repro_track.environment import EnvironmentPlan
 from repro_track.errors import ReplayError, ReproTrackError, UsageError
-from repro_track.factors import Choice, find_factor, name_numeric
+from repro_track.factors import Choice, find_factor, name_numeric, name_package
 from repro_track.fingerprint import digest_weight_file, find_file_by_digest
-from repro_track.record import Package, RunRecord, Unavailable
+from repro_track.record import Component, Package, RunRecord, Unavailable, WeightFile
 from repro_track.source import SourcePlan
 
 MISSING = "the file is not there"
-_SOURCE_FOLDER = "tree"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ReplayPlan:
     """What a replay will do, and what can be expected of it. Printing, scripting and executing are its readers.
 
     `code`, `packages`, `script` null: the present ones are used; `script` is the recorded script's name where the script
-    is all that was recorded. `variables` are set for the child before it starts (null: unset). `restored`
+    is all that was recorded. `move` says where the recorded folder of the code will be. `variables` are set for the child before it starts (null: unset). `restored`
     differences are brought back, `differences` stay. `argv` and `cwd` are as they will be once all is restored.
     """
 
@@ -54,6 +54,7 @@ class ReplayPlan:
     folder: str
     argv: tuple[str, ...]
     cwd: str
+    move: command.Move | None
     code: SourcePlan | None
     script: str | None
     packages: EnvironmentPlan | None
@@ -67,14 +68,11 @@ class ReplayPlan:
     expected_verdict: str
     because: tuple[str, ...]
 
-    @property
-    def source_folder(self) -> Path:
-        """Where the recorded source will be."""
-        return Path(self.folder) / _SOURCE_FOLDER
-
     def to_json(self) -> dict[str, Any]:
         """Give the plan as data."""
         data = dataclasses.asdict(self)
+        if self.move:
+            data["move"] = {"old": str(self.move.old), "new": str(self.move.new)}
         if self.code:
             data["code"]["submodules"] = [submodule.model_dump() for submodule in self.code.submodules]
         return data
@@ -120,17 +118,15 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
     found += tuple(compare.make_difference(one.place, one.expected, one.actual) for one in weights)
     restored, staying = _sort(found, choice=choice, code=code, packages=packages, weights=weights)
     verdict, because = compare.expect_verdict(staying)
+    interpreter = packages.interpreter if packages else sys.executable
     if need := _find_missing_device(record, present):
         because = (need, *because)
     return ReplayPlan(
         record_id=record.record_id,
         folder=str(folder),
-        argv=tuple(
-            command.make_child_argv(
-                record.command, folder=folder, move=move, **({"interpreter": packages.interpreter} if packages else {})
-            )
-        ),
+        argv=tuple(command.make_child_argv(record.command, folder=folder, interpreter=interpreter, move=move)),
         cwd=cwd,
+        move=move,
         code=code,
         script=script,
         packages=packages,
@@ -180,7 +176,7 @@ def _say(value: Any) -> str:
 def _find_move(record: RunRecord, *, code: SourcePlan | None, script: str | None, folder: Path) -> command.Move | None:
     """Say which recorded folder is where in the replay."""
     if code:
-        return command.Move(Path(str(record.source.repository)), folder / _SOURCE_FOLDER)
+        return command.Move(Path(str(record.source.repository)), folder / "tree")
     if script:
         return command.Move(Path(str(record.command.script)).parent, folder / "script")
     return None
@@ -217,7 +213,7 @@ def _plan_packages(
     then = {package.name: package for package in record.environment.packages}
     now = {package.name: package for package in present}
     chosen = {
-        name: (then if choice.restores(f"env:{name}") else now).get(name)
+        name: (then if choice.restores(name_package(name)) else now).get(name)
         for name in sorted({*then, *now} - {environment.PROGRAM})
     }
     python = record.environment.interpreter.version if choice.restores("env:python") else platform.python_version()
@@ -274,23 +270,18 @@ def _plan_weights(record: RunRecord, *, code: SourcePlan | None, choice: Choice)
     """
     plans = []
     root = Path(str(record.source.repository))
-    for call in record.calls:
-        for part in call.components:
-            for weight in part.weights:
-                location = _find_builtin(part.location or "")
-                path = Path(record.command.cwd) / location / weight.path
-                actual = digest_weight_file(path)[0] if path.is_file() else MISSING
-                if actual == weight.sha256:
-                    continue
-                found = None
-                if code and path.is_relative_to(root) and source.has_file(code, str(path.relative_to(root))):
-                    found = "the restored source"
-                elif weight.origin == "hub" and actual == MISSING and part.commit:
-                    found = f"the Hub, commit {part.commit}"
-                elif record.command.kind == "config" and (other := find_file_by_digest(weight.sha256)):
-                    found = str(other)
-                place = f"calls.{call.index}.components.{part.name}.weights.{weight.path}.sha256"
-                plans.append(WeightPlan(place, str(path), weight.sha256, actual, found))
+    for one in list_weights(record):
+        actual = digest_present(one.path)
+        if actual == one.weight.sha256:
+            continue
+        found = None
+        if code and one.path.is_relative_to(root) and source.has_file(code, str(one.path.relative_to(root))):
+            found = "the restored source"
+        elif one.weight.origin == "hub" and actual == MISSING and one.part.commit:
+            found = f"the Hub, commit {one.part.commit}"
+        elif record.command.kind == "config" and (other := find_file_by_digest(one.weight.sha256)):
+            found = str(other)
+        plans.append(WeightPlan(one.place, str(one.path), one.weight.sha256, actual, found))
     lost = next((plan for plan in plans if plan.source is None), None)
     if lost and choice.restores("weights"):
         raise ReplayError(
@@ -300,6 +291,33 @@ def _plan_weights(record: RunRecord, *, code: SourcePlan | None, choice: Choice)
             "replay with what is there: --weights current",
         )
     return tuple(plans)
+
+
+@dataclass(frozen=True)
+class PlacedWeight:
+    """A recorded weight file, its place in the record, and where it is to be looked for on this machine."""
+
+    place: str
+    path: Path
+    part: Component
+    weight: WeightFile
+
+
+def list_weights(record: RunRecord) -> list[PlacedWeight]:
+    """List the recorded weight files of every call."""
+    listed = []
+    for call in record.calls:
+        for part in call.components:
+            folder = Path(record.command.cwd) / _find_builtin(part.location or "")
+            for weight in part.weights:
+                place = f"calls.{call.index}.components.{part.name}.weights.{weight.path}.sha256"
+                listed.append(PlacedWeight(place, folder / weight.path, part, weight))
+    return listed
+
+
+def digest_present(path: Path) -> str:
+    """Give the digest of a weight file, or say that it is not there."""
+    return digest_weight_file(path)[0] if path.is_file() else MISSING
 
 
 def _find_builtin(location: str) -> str:

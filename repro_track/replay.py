@@ -92,17 +92,15 @@ def _conclude(outcome: Outcome, *, request: Request, profile: compare.Tolerance,
         ReplayError: the child failed; it is logged as failed.
     """
     found, comparison = outcome.attempt.found, outcome.comparison
-    store, stored = lookup.open_store(), found.opened.stored
-    experiment_id = stored.experiment_id if stored else None
+    store = lookup.open_store()
+    run = attempt.start_run(outcome.attempt, store=store, name=f"replay of {found.record.name}")
     if outcome.actual.status != "finished":
-        run = attempt.log_failure(outcome.attempt, outcome.actual, store=store, experiment_id=experiment_id)
+        attempt.log_failure(outcome.attempt, outcome.actual, store=store, run=run)
         raise ReplayError(
             f"the replay failed: {outcome.actual.error}",
             expected="a run like the recorded one",
             advice=f"see run {run.run_id}",
         )
-    name = f"replay of {found.record.name}"
-    run = attempt.start_run(outcome, store=store, experiment_id=experiment_id, name=name)
     findings, verdicts = Findings(), [comparison.verdict]
     try:
         report.print_comparison(comparison, console=console)

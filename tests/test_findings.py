@@ -119,6 +119,7 @@ def test_a_difference_has_its_label():
     labels = {
         "source.commit": "code",
         "environment.packages.diffusers.version": "env:diffusers",
+        "environment.packages.nvidia-cudnn-cu13.version": "env:torch",
         "environment.interpreter.version": "env:python",
         "environment.variables.OMP_NUM_THREADS": "numerics:threads",
         "numerics.state.num_threads": "numerics:threads",
