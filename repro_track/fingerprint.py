@@ -46,6 +46,11 @@ class HostTensor:
         return np.frombuffer(self.data, dtype=np.dtype(self.dtype).newbyteorder("<")).reshape(self.shape)
 
 
+def is_torch_tensor(value: Any) -> bool:
+    """Whether a value is a tensor of torch, told by what it can do: torch need not be loaded to ask."""
+    return hasattr(value, "detach") and hasattr(value, "is_quantized")
+
+
 def to_host(value: Any) -> HostTensor:
     """Bring a torch tensor, NumPy array or PIL picture to host memory, bytes unchanged.
 
@@ -57,7 +62,7 @@ def to_host(value: Any) -> HostTensor:
     """
     if isinstance(value, HostTensor):
         return value
-    if hasattr(value, "detach") and hasattr(value, "is_quantized"):
+    if is_torch_tensor(value):
         dtype = str(value.dtype).removeprefix("torch.")
         flat = value.detach().cpu().contiguous().reshape(-1)
         import torch  # loaded already: the value is a torch tensor

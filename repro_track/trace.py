@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from repro_track.errors import first_line
-from repro_track.fingerprint import HostTensor, digest_tensor, digest_tensors_quickly, to_host
+from repro_track.fingerprint import HostTensor, digest_tensor, digest_tensors_quickly, is_torch_tensor, to_host
 from repro_track.record import Trace, TraceLevel, TraceStep, Unavailable
 
 INPUTS = " inputs"
@@ -62,7 +62,7 @@ class TraceCollector:
 
     def on_step(self, scheduler: str, timestep: Any, sample: Any, result: Any) -> None:
         """Take one scheduler step: the sample that went in and the one that came out."""
-        if self._noise is None and _is_tensor(sample):
+        if self._noise is None and is_torch_tensor(sample):
             self._noise = digest_tensor(sample)
         tensors = _list_tensors(result)
         if not tensors:
@@ -103,13 +103,9 @@ class TraceCollector:
         return Trace(level=self._level, noise=noise, modules=names, steps=steps, after_last=to_row(after_last))
 
 
-def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "detach") and hasattr(value, "is_quantized")
-
-
 def _list_tensors(value: Any) -> list[Any]:
     """List the tensors in an output: a tensor, or nested tuples, lists and dicts (diffusers' outputs are dicts)."""
-    if _is_tensor(value):
+    if is_torch_tensor(value):
         return [value]
     if isinstance(value, Mapping):
         value = value.values()
@@ -121,7 +117,7 @@ def _list_tensors(value: Any) -> list[Any]:
 
 
 def _to_number(timestep: Any) -> float:
-    values = to_host(timestep).to_numpy().reshape(-1) if _is_tensor(timestep) else [timestep]
+    values = to_host(timestep).to_numpy().reshape(-1) if is_torch_tensor(timestep) else [timestep]
     return float("nan") if values[0] is None else float(values[0])
 
 
@@ -212,7 +208,7 @@ def _make_watched(step: Any, *, name: str, collector: TraceCollector):
         except TypeError:
             return step(*args, **kwargs)  # which says what is wrong better than we could
         sample: Any = given.get("sample")
-        if collector.wants_noise and _is_tensor(sample):
+        if collector.wants_noise and is_torch_tensor(sample):
             sample = sample.clone()  # some schedulers write into it
         result = step(*args, **kwargs)
         collector.on_step(name, given.get("timestep"), sample, result)

@@ -5,8 +5,12 @@ Runs cost seconds of imports, so one run serves many tests. torch gets one threa
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +126,38 @@ def git(tmp_path):
     git("commit", "--quiet", "-m", "first")
     git.root = root
     return git
+
+
+def find_free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A real MLflow server with an artifact proxy."""
+
+    def __init__(self, folder):
+        self.url = f"http://127.0.0.1:{find_free_port()}"
+        words = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/files"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *words, "--port", self.url.rpartition(":")[2], "--workers", "1"],
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{self.url}/health", timeout=1)
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise TimeoutError(self.url)
+
+    def stop(self):
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def make_tiny_pipeline():

@@ -1,52 +1,14 @@
 """Promises of store.py, on real stores: SQLite, a real MLflow server, a server that is stopped while a run goes on."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from conftest import Server
 
 from repro_track import store
 from repro_track.config import default_store_uri
 
 pytestmark = pytest.mark.xdist_group("store")
-
-
-def find_free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Server:
-    """A real MLflow server with an artifact proxy."""
-
-    def __init__(self, folder):
-        self.url = f"http://127.0.0.1:{find_free_port()}"
-        words = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/files"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *words, "--port", self.url.rpartition(":")[2], "--workers", "1"],
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{self.url}/health", timeout=1)
-                return
-            except OSError:
-                time.sleep(0.2)
-        raise TimeoutError(self.url)
-
-    def stop(self):
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import Server
 
 pytestmark = pytest.mark.restore
 
@@ -377,6 +378,30 @@ def test_explain_proves_that_a_release_is_the_cause(start, project, older_python
     assert (result.code, data["verdict"]) == (1, "diverged")
     assert data["explanation"]["proven"] == ["env:diffusers"]
     assert "0.41.0" in data["explanation"]["text"]
+
+
+def test_a_machine_that_has_never_seen_the_project(start, cli, project, older_python, tmp_path):
+    """The run's id and the store's address are enough: without the clone, the packages or anything of ours, the run is
+    first shown and refused, and with consent comes back bit-exactly, code from its remote, packages from the registry."""
+    interpreter, program = older_python
+    remote = tmp_path / "remote.git"
+    project.git("clone", "--quiet", "--bare", str(project.root), str(remote))
+    project.git("remote", "add", "origin", str(remote))
+    (project.root / "helper.py").write_text("ETA = 0.25  # not committed\n")
+    server = Server(tmp_path)
+    try:
+        store = {"MLFLOW_TRACKING_URI": server.url}
+        run = start(interpreter, "script.py", cwd=project.root, env={"PYTHONPATH": program, **store})
+        assert run.code == 0, run.err
+        shutil.rmtree(project.root)
+        elsewhere = {"REPRO_TRACK_HOME": str(tmp_path / "another home"), **store}
+        refused = cli("replay", run.run_id, "--env", "restore", env=elsewhere)
+        assert refused.code == 4
+        assert str(remote) in refused.err
+        result = cli("replay", run.run_id, "--env", "restore", "--trust", env=elsewhere)
+        assert (result.code, result.out.strip()) == (0, "bit-exact"), result.err
+    finally:
+        server.stop()
 
 
 def find_another_python() -> Path | None:
