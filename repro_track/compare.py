@@ -328,7 +328,7 @@ def _find_module(
 _POWER: tuple[tuple[str, str | None], ...] = (
     (r"schema_version|record_id|status|error|name|created_at|replay_of|cost\..*|outputs\..*|replayable\..*", None),
     (r"calls\.\d+\.trace\..*|seeds\..*state_after.*|seeds\.closed|seeds\..*\.moved|seeds\..*made_by", None),
-    (r"calls\.\d+\.(name_or_path|index)|.*\.location|command\..*|source\.(repository|branch|remote|bundle).*", None),
+    (r"calls\.\d+\.(name_or_path|index)|.*\.location|command\..*|source\.(repository|branch|remote|bundle|dirty).*", None),
     (r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*|torch\.parallel_info|variables\.PYTHONPATH)", None),
     (r"config\.resolved\.(store|tolerance|name)(\..*)?|config\.resolved\.determinism\.name|config\.overrides.*", None),
     (r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)|config\.resolved\.(seeds?|num_images|generator)", "seed"),

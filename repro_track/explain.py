@@ -124,30 +124,23 @@ def list_restorable(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """List the labels of differences that were left as they are now and can be restored; then those that cannot, by
     label or place."""
-    labels = dict.fromkeys(find_factor(one.place) or one.place for one in differences)
-    can: list[str] = []
-    cannot: list[str] = []
-    for label in labels:
-        is_label = any(find_factor(one.place) == label for one in differences)
-        is_open = is_label and not kept.restores(label) and _can_restore(found, label)
-        (can if is_open else cannot).append(label)
-    return tuple(can), tuple(cannot)
+    labels = dict.fromkeys(find_factor(one.place) for one in differences)
+    can = tuple(label for label in labels if label and not kept.restores(label) and _can_restore(found, label))
+    rest = (one for one in differences if find_factor(one.place) not in can)
+    return can, tuple(dict.fromkeys(find_factor(one.place) or one.place for one in rest))
 
 
 def _can_restore(found: FoundRun, label: str) -> bool:
     """Whether there is anything to restore it from."""
-    if label == "code":
-        if found.record.command.kind == "config":
-            return False
-    elif label == "weights":
-        if found.record.command.kind != "config":
-            return False  # a script's weights are where the script finds them: they come with the code, if at all
-    else:
+    if label not in ("code", "weights"):
         return True
+    # a config has no code of its own; a script's weights are where the script finds them, and come with its code if at all
+    if label != ("weights" if found.record.command.kind == "config" else "code"):
+        return False
     others = {"code", "weights", "env", "numerics"} - {label}
     try:
         with attempt.planned(found, choice=Choice(frozenset(others))) as planned:
-            return label != "code" or planned.plan.code is not None or planned.plan.script is not None
+            return label == "weights" or planned.plan.move is not None
     except (ReplayError, RefusedError):
         return False
 

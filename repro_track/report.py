@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -73,9 +74,10 @@ def render_description(
             f"**{comparison.verdict}**: {MEANING[comparison.verdict]}. A replay of record `{record.replay_of}`.",
             "",
         ]
+        lines += [f"- {_to_markdown(sentence)}" for sentence in list_findings(findings or Findings())]
         if comparison.divergence:
-            lines += [f"First divergence: {comparison.divergence.text}.", ""]
-        lines += [f"- {sentence}" for sentence in list_findings(findings or Findings())] + [""]
+            lines.append(f"- first divergence: {_to_markdown(comparison.divergence.text)}")
+        lines.append("")
     elif record.status != "finished":
         lines += [f"**{record.status}**: `{to_printable(record.error or '', limit=300)}`", ""]
     else:
@@ -111,6 +113,15 @@ def list_caveats(record: RunRecord) -> list[str]:
     if record.source.dirty:
         caveats.append("The source had changes that are not committed; they are under source/.")
     return caveats
+
+
+def _to_markdown(text: str) -> str:
+    """Give a text so that Markdown shows it as it is: a name in a record must not become a link or a remote picture.
+
+    >>> _to_markdown("![x](http://host)")
+    '\\\\!\\\\[x\\\\]\\\\(http://host\\\\)'
+    """
+    return re.sub(r"([\\`*_{}\[\]()#!|<>~])", r"\\\1", to_printable(text, limit=1000))
 
 
 def list_findings(findings: Findings) -> list[str]:

@@ -198,3 +198,19 @@ def test_the_terminal_shows_distances_and_findings(make_record):
     for word in ("SSIM", "0.25", "1.6%", "alert(1)"):
         assert word in text
     assert "\x1b" not in text
+
+
+def test_markdown_of_a_record_is_text(make_record):
+    """A module name that is Markdown for a remote picture is shown as it is on MLflow's run page."""
+    from repro_track.findings import Findings, Leak
+
+    hostile = "![x](https://host.invalid/pixel.png)"
+    comparison = compare(make_record(), make_record({"calls.0.trace.noise": "0" * 64}))
+    comparison = dataclasses.replace(
+        comparison, divergence=dataclasses.replace(comparison.divergence, text=f"first in {hostile}")
+    )
+    text = report.render_description(
+        make_record(), run_id="r", comparison=comparison, findings=Findings(leak=Leak(False, hostile))
+    )
+    assert "![x]" not in text
+    assert text.count("pixel.png") == 2

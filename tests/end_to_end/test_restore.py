@@ -5,8 +5,10 @@ packages that uv really installs. Each "comes back" has a twin that replays in t
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -339,6 +341,22 @@ def test_packages_come_back(start, project, older_python, replay, cli, read_reco
     restored = json.loads(cli("replay", run.run_id, "--env", "restore", "--dry-run", "--json").out)
     assert restored["expected_verdict"] == "bit-exact"
     assert any("torch" in note for note in restored["packages"]["notes"])
+
+
+def test_a_config_run_comes_back_in_recorded_packages(cli, digits_run, artifacts, tmp_path):
+    """`repro-track run` replays in an environment that has another version of one package, by the present program."""
+    data = json.loads((artifacts(digits_run.run_id) / "record.json").read_text())
+    for package in data["environment"]["packages"]:
+        if package["name"] == "filelock":
+            package["version"] = "3.20.0"
+    (tmp_path / "record.json").write_text(json.dumps(data))
+    result = cli("replay", tmp_path / "record.json", "--trust", "--env", "restore", "--json")
+    replayed = json.loads(result.out)
+    assert result.code == 0, result.err
+    assert replayed["outputs"][0]["verdict"] == "bit-exact"
+    assert "environment.packages.filelock.version" not in json.dumps(replayed["differences"])
+    result = cli("replay", tmp_path / "record.json", "--trust", "--json")
+    assert "environment.packages.filelock.version" in json.dumps(json.loads(result.out)["differences"])
 
 
 def test_a_package_that_is_nowhere_is_said(project, record, replay, home, cli, read_record):
@@ -722,3 +740,30 @@ def test_the_plan_is_made_in_seconds_and_writes_nothing(project, record, cli, ho
     shown = cli("replay", run_id, "--dry-run")
     assert "commit" in shown.err
     assert "bit-exact at best" in shown.err
+
+
+def test_an_interrupted_search_keeps_what_is_done(digits_run, home, cli):
+    """Ctrl-C in the middle of many runs: exit code 130, the first replay is logged with its verdict, and no folder and
+    no process is left."""
+    program = Path(sys.executable).parent / "repro-track"
+    words = [program, "replay", digits_run.run_id, "--times", "50"]
+    variables = {**os.environ, "PYTHONUNBUFFERED": "1"}
+
+    def allow_interrupts():  # a shell's background jobs ignore it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        words, env=variables, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=allow_interrupts
+    ) as process:
+        for line in process.stderr:
+            if line.startswith("bit-exact"):
+                break
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in rest
+    assert "Traceback" not in rest
+    assert not list_names(home / "replays")
+    newest = max((home / "artifacts").glob("*/*/artifacts/comparison.json"), key=lambda path: path.stat().st_mtime)
+    assert json.loads(newest.read_text())["verdict"] == "bit-exact"
