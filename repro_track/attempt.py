@@ -106,7 +106,7 @@ def restore(attempt: Attempt) -> None:
         load_into(found, command.NOTEBOOK_NAME, folder / command.NOTEBOOK_NAME)
         source.check_kept(folder / command.NOTEBOOK_NAME, str(record.source.script_sha256))
     if plan.code and plan.move:
-        for name in source.list_kept_names(record.source):
+        for name in source.list_kept_names(plan.code):
             load_into(found, name, attempt.recorded_folder / name)
         source.restore_source(plan.code, kept=attempt.recorded_folder, target=plan.move.new)
         _link_ignored(record, move=plan.move)

@@ -16,7 +16,7 @@ import stat
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -354,8 +354,8 @@ def unpack_untracked(archive: Path, target: Path, *, size_limit_bytes: int = SIZ
     through one.
 
     Raises:
-        ReplayError: an entry that leaves the folder, is neither a file nor a link, or is there twice; or more bytes
-            than the limit. Nothing is written then.
+        RefusedError: an entry that leaves the folder (also by way of a link that is in it), is neither a file nor a
+            link, or is there already; or more bytes than the limit. Nothing is written then.
     """
     found: dict[str, tarfile.TarInfo] = {}
     try:
@@ -373,6 +373,10 @@ def unpack_untracked(archive: Path, target: Path, *, size_limit_bytes: int = SIZ
                 found[entry.name] = entry
             if inside := [name for name in found if any(str(up) in found for up in PurePosixPath(name).parents)]:
                 raise _refuse_archive(f"the entry {inside[0]!r} is inside another entry")
+            for name in found:
+                file = target / name
+                if os.path.lexists(file) or not file.parent.resolve().is_relative_to(target.resolve()):
+                    raise _refuse_archive(f"the entry {name!r} would overwrite a file, or be written through a link")
             for name, entry in sorted(found.items(), key=lambda item: item[1].issym()):
                 file = target / name
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -444,7 +448,7 @@ def make_source_plan(source: Source, *, places: Sequence[Path]) -> SourcePlan | 
             advice="replay it in the present code: --code current",
         )
     remote = source.remote if isinstance(source.remote, str) and source.remote else None
-    clone = next((str(place) for place in places if _has_commit(place, source.commit)), None)
+    clone = next((_find_top(place) for place in places if _has_commit(place, source.commit)), None)
     origin = "clone" if clone else "bundle" if source.bundle_sha256 else "remote"
     if origin == "remote":
         if remote is None:
@@ -462,6 +466,14 @@ def make_source_plan(source: Source, *, places: Sequence[Path]) -> SourcePlan | 
         remote=remote,
         bundle_sha256=source.bundle_sha256,
     )
+
+
+def _find_top(place: Path) -> str:
+    """Find the top folder of the working tree that a place is in; of a bare repository, the place itself."""
+    try:
+        return _run_git("rev-parse", "--show-toplevel", cwd=place).rstrip("\n")
+    except subprocess.CalledProcessError:
+        return str(place)
 
 
 def _name_places(places: Sequence[Path]) -> str:
@@ -500,59 +512,61 @@ def restore_source(plan: SourcePlan, *, kept: Path, target: Path) -> None:
 
     Args:
         plan: from `make_source_plan`.
-        kept: the folder that has the run's `source/` artifacts, as they were logged.
+        kept: the folder that has the artifacts of `list_kept_names`, as they were logged.
         target: the folder to be made; its parent gets `repository.git`.
 
     Raises:
         ReplayError: git cannot give it, or the tree that came out is not the one that ran.
         RefusedError: an artifact is not the one that was recorded.
     """
-    repository = target.parent / "repository.git"
     for kind, digest in plan.changes.items():
-        check_kept(kept / "source" / _name_change(kind), digest)
+        check_kept(kept / _name_change(kind), digest)
     try:
-        kind_of_hash = "sha256" if len(plan.commit) == 64 else "sha1"
-        made = ("init", "--quiet", "--bare", f"--object-format={kind_of_hash}")
-        _run_git(*made, "--", str(repository), cwd=target.parent)
-        _give_objects(plan, repository=repository, kept=kept)
-        if plan.remote:
-            _run_git("config", "remote.origin.url", plan.remote, cwd=repository)
-        _run_git("worktree", "add", "--quiet", "--detach", "--", str(target), plan.commit, cwd=repository)
+        _check_out(plan, repository=target.parent / "repository.git", kept=kept, target=target)
         _restore_submodules(plan, target=target)
-        for kind, options in (("staged", ("--index",)), ("unstaged", ())):
-            if kind in plan.changes:
-                patch = str((kept / "source" / _name_change(kind)).absolute())
-                _run_git("apply", *options, "--whitespace=nowarn", "--", patch, cwd=target)
-        # files that only the unstaged diff has were added with `git add --intent-to-add`
-        added = _run_git("ls-files", "--others", "-z", cwd=target).encode("utf-8", "surrogateescape")
-        if added:
-            words = ("add", "--force", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
-            _run_git(*words, cwd=target, given=added)
+        _apply_diffs(plan, kept=kept, target=target)
+        names = unpack_untracked(kept / _name_change("untracked"), target) if "untracked" in plan.changes else []
+        with tempfile.TemporaryDirectory(prefix="repro_track-tree-") as scratch:
+            restored = _hash_present(target, untracked=names, hidden=[], scratch=Path(scratch))
     except subprocess.CalledProcessError as error:
         raise ReplayError(
             f"git cannot restore commit {plan.commit}: {_say(error)}",
             expected=plan.text,
             advice="see what git says; --code current replays in the present code",
         ) from error
-    names: list[str] = []
-    if "untracked" in plan.changes:
-        names = unpack_untracked(kept / "source" / _name_change("untracked"), target)
-    if plan.tree is not None:
-        with tempfile.TemporaryDirectory(prefix="repro_track-tree-") as scratch:
-            restored = _hash_present(target, untracked=names, hidden=[], scratch=Path(scratch))
-        if restored != plan.tree:
-            raise ReplayError(f"the restored source is tree {restored}", expected=f"{plan.tree}, the tree that ran")
+    if plan.tree is not None and restored != plan.tree:
+        raise ReplayError(f"the restored source is tree {restored}", expected=f"{plan.tree}, the tree that ran")
+
+
+def _check_out(plan: SourcePlan, *, repository: Path, kept: Path, target: Path) -> None:
+    kind_of_hash = "sha256" if len(plan.commit) == 64 else "sha1"
+    words = ("init", "--quiet", "--bare", f"--object-format={kind_of_hash}")
+    _run_git(*words, "--", str(repository), cwd=target.parent)
+    _give_objects(plan, repository=repository, kept=kept)
+    if plan.remote:
+        _run_git("config", "remote.origin.url", plan.remote, cwd=repository)
+    _run_git("worktree", "add", "--quiet", "--detach", "--", str(target), plan.commit, cwd=repository)
+
+
+def _apply_diffs(plan: SourcePlan, *, kept: Path, target: Path) -> None:
+    for kind, options in (("staged", ("--index",)), ("unstaged", ())):
+        if kind in plan.changes:
+            patch = str((kept / _name_change(kind)).absolute())
+            _run_git("apply", *options, "--whitespace=nowarn", "--", patch, cwd=target)
+    # files that only the unstaged diff has were added with `git add --intent-to-add`
+    added = _run_git("ls-files", "--others", "-z", cwd=target).encode("utf-8", "surrogateescape")
+    if added:
+        words = ("add", "--force", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
+        _run_git(*words, cwd=target, given=added)
 
 
 def _name_change(kind: str) -> str:
-    return "untracked.tar.gz" if kind == "untracked" else f"{kind}.diff.txt"
+    return "source/untracked.tar.gz" if kind == "untracked" else f"source/{kind}.diff.txt"
 
 
-def list_kept_names(source: Source) -> Iterator[str]:
-    """List the artifacts that restoring a source needs, by their names in the run."""
-    yield from (f"source/{_name_change(kind)}" for kind in source.changes)
-    if source.bundle_sha256:
-        yield BUNDLE_NAME
+def list_kept_names(plan: SourcePlan) -> list[str]:
+    """List the artifacts that a plan needs, by their names in the run."""
+    return [*map(_name_change, plan.changes), *([BUNDLE_NAME] if plan.origin == "bundle" else [])]
 
 
 def check_kept(path: Path, digest: str) -> None:

@@ -358,6 +358,36 @@ def test_nothing_is_written_through_a_link(tmp_path):
     assert not (tmp_path / "planted.txt").exists()
 
 
+def test_nothing_is_written_through_a_link_of_the_commit(git, tmp_path):
+    """A commit with a link that leaves the folder, and an archive with a file behind it: refused; nothing is written."""
+    from repro_track.errors import RefusedError
+    from repro_track.source import unpack_untracked
+
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "evil").symlink_to(outside)
+    (target / "there").symlink_to(outside / "there")
+    for name in ("evil/planted.txt", "there"):
+        make_archive(tmp_path / "a.tar.gz", [("fine.txt", b"x"), (name, b"x")])
+        with pytest.raises(RefusedError):
+            unpack_untracked(tmp_path / "a.tar.gz", target)
+    assert not list(outside.iterdir())
+    assert not (target / "fine.txt").exists()
+
+
+def test_a_clone_is_found_from_a_folder_inside_it(git, tmp_path):
+    """Standing in a folder of the clone is enough to find the commit, its files and its top."""
+    from repro_track.source import has_file, make_source_plan
+
+    (git.root / "folder").mkdir()
+    plan = make_source_plan(capture(git, tmp_path), places=[git.root / "folder"])
+    assert plan.clone == str(git.root)
+    assert has_file(plan, "kept.txt")
+    assert not has_file(plan, "folder/kept.txt")
+
+
 def test_a_bundle_carries_the_commit(git, tmp_path):
     """A captured bundle gives the commit back where there is no clone and no remote."""
     (git.root / "kept.txt").write_text("two\n")
