@@ -129,16 +129,17 @@ class Handover:
         Raises:
             ReplayError: one is not, and weights are to be restored.
         """
+        if not self.choice.restores("weights"):
+            return
         recorded = self._recorded_components(call)
-        for part in components if self.choice.restores("weights") else ():
-            wanted = (
-                {weight.path: weight.sha256 for weight in recorded[part.name].weights} if part.name in recorded else {}
-            )
+        wanted = {(name, weight.path): weight.sha256 for name, part in recorded.items() for weight in part.weights}
+        for part in components:
             for weight in part.weights:
-                if weight.sha256 != wanted.get(weight.path, weight.sha256):
+                digest = wanted.get((part.name, weight.path))
+                if digest is not None and weight.sha256 != digest:
                     raise ReplayError(
                         f"the weights {part.location}/{weight.path} are not the recorded ones: {weight.sha256}",
-                        expected=f"sha256 {wanted[weight.path]}",
+                        expected=f"sha256 {digest}",
                         advice="bring the file back, or replay with what is there: --weights current",
                     )
 
@@ -148,12 +149,12 @@ class Handover:
         if self.settings.foreign is None:
             return []
         root = Path(self.settings.foreign)
-        files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
-        ours = tuple(name for name in files if name.partition(".")[0] == "repro_track")
+        files = {name: Path(getattr(module, "__file__", None) or "") for name, module in list(sys.modules.items())}
+        # this program itself may be developed in the clone, and an environment may lie in it
         inside = [
             name
             for name, file in files.items()
-            if file and name not in ours and Path(file).is_relative_to(root) and "site-packages" not in Path(file).parts
+            if file.is_relative_to(root) and "site-packages" not in file.parts and not name.startswith("repro_track")
         ]
         return [f"{inside[0]} was imported from {root}, not from the restored source"] if inside else []
 

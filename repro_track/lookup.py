@@ -77,14 +77,16 @@ class FoundRun:
         return load_tensors(path) if path is not None else {}
 
 
-@cache
+_open_once = cache(Store)
+
+
 def open_store() -> Store:
     """Open the store that is meant, once for the process.
 
     Raises:
         UsageError, StoreError: it cannot be used.
     """
-    return Store(resolve_store_uri())
+    return _open_once(resolve_store_uri())
 
 
 def find(text: str) -> FoundRun:
