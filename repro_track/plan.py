@@ -114,7 +114,9 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
     own = _read_policy_variables(record)
     present = present.model_copy(update={"variables": {**present.variables, **own}})
     found = compare.list_environment_differences(record.environment, present)
-    found += compare.list_source_differences(record.source, _capture_present_source(record, folder=folder))
+    if record.command.kind != "config" or Path(__file__).is_relative_to(str(record.source.repository)):
+        # the repository that `repro-track run` happens to be started in has no say, unless the program is developed there
+        found += compare.list_source_differences(record.source, _capture_present_source(record, folder=folder))
     found += tuple(compare.make_difference(one.place, one.expected, one.actual) for one in weights)
     restored, staying = _sort(found, choice=choice, code=code, packages=packages, weights=weights)
     verdict, because = compare.expect_verdict(staying)
@@ -418,6 +420,7 @@ def render_plan(plan: ReplayPlan, record: RunRecord, *, choice: Choice) -> list[
         lines.append(f"  weights   {shown(weight.path)}: {shown(weight.source or 'not as recorded')}")
     lines += [f"  recorded as not replayable: {shown(reason, limit=200)}" for reason in record.replayable.reasons]
     lines += [f"  note      {shown(note, limit=200)}" for note in plan.notes]
-    blamed = f": {', '.join(shown(place) for place in plan.because[:3])}" if plan.because else ""
+    blamed = ", ".join(shown(place) for place in plan.because[:3])
     more = f" and {len(plan.because) - 3} more" if len(plan.because) > 3 else ""
-    return [*lines, f"  expected  {plan.expected_verdict} at best{blamed}{more}"]
+    link = ", if these do not matter: " if plan.expected_verdict == "bit-exact" else ", because of "
+    return [*lines, f"  expected  {plan.expected_verdict} at best{link if blamed else ''}{blamed}{more}"]
