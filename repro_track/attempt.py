@@ -196,12 +196,13 @@ def _shadow_pipeline(path: str, *, replaced: Mapping[Path, Path], target: Path) 
         moved = other.parents[len(inside.parts) - 1]
         if moved / inside != other or not (moved / "model_index.json").is_file():
             raise ReplayError(f"the pipeline's folder {base} is not there", expected="the folder that was loaded")
-        base = moved
-    for file in sorted(base.rglob("*")):
+    else:
+        moved = base
+    for file in sorted(moved.rglob("*")):
         if file.is_file():
-            inside = file.relative_to(base)
+            inside = file.relative_to(moved)
             (target / inside).parent.mkdir(parents=True, exist_ok=True)
-            (target / inside).symlink_to(replaced.get(Path(path) / inside, file).absolute())
+            (target / inside).symlink_to(replaced.get(base / inside, file).absolute())
     return target
 
 
@@ -218,8 +219,6 @@ def started_child(attempt: Attempt, *, quiet: bool) -> Iterator[subprocess.Popen
     plan = attempt.plan
     program = environment.copy_program() if plan.packages else None
     variables = {**make_child_variables(plan, program=program), REPLAY: plan.folder}
-    if plan.code:
-        variables = {name: value for name, value in variables.items() if not name.startswith("GIT_")}
     argv = [plan.argv[0], *(_relocate(word, attempt) for word in plan.argv[1:])]
     with contextlib.ExitStack() as stack:
         target = stack.enter_context((Path(plan.folder) / _CHILD_LOG).open("wb")) if quiet else sys.stderr

@@ -222,10 +222,13 @@ def make_pixels(values: np.ndarray) -> np.ndarray:
     >>> make_pixels(np.zeros((3, 8, 9), dtype="float32")).shape
     (8, 9, 3)
     """
+    return to_pixels(values.transpose(1, 2, 0) if has_channels_first(values) else values)
+
+
+def has_channels_first(values: np.ndarray) -> bool:
+    """Whether a recorded picture has its channels first, as torch's have, and not last."""
     channels = (1, 3, 4)
-    if values.ndim == 3 and values.shape[0] in channels and values.shape[-1] not in channels:
-        values = values.transpose(1, 2, 0)
-    return to_pixels(values)
+    return values.ndim == 3 and values.shape[0] in channels and values.shape[-1] not in channels
 
 
 def _find_call(name: str) -> str:

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -233,15 +233,15 @@ _COMPLETE = "repro_track.complete"
 
 
 def make_environment_plan(
-    python: str, packages: Iterable[Package], *, old_root: Path | None, new_root: Path | None
+    python: str, packages: Iterable[Package], *, relocate: Callable[[str], str] = str
 ) -> EnvironmentPlan:
     """Plan an environment; nothing is written and no network is asked.
 
     Args:
         python: the interpreter's version, `3.11.7`.
         packages: what it shall hold.
-        old_root: the recorded repository; packages installed from inside it are part of the source.
-        new_root: where that source will be.
+        relocate: says where a folder will be: packages that were installed from inside the recorded repository are part
+            of its source.
     """
     requirements, paths, notes = [], [], []
     backend = None
@@ -249,7 +249,7 @@ def make_environment_plan(
         if package.name == PROGRAM:
             notes.append(f"{PROGRAM} {package.version}: the present program is used")
             continue
-        requirement, path, note = _plan_package(package, old_root=old_root, new_root=new_root)
+        requirement, path, note = _plan_package(package, relocate=relocate)
         if requirement:
             requirements.append(requirement)
         if path:
@@ -263,9 +263,7 @@ def make_environment_plan(
     return EnvironmentPlan(python, tuple(requirements), backend, tuple(paths), tuple(notes), str(folder))
 
 
-def _plan_package(
-    package: Package, *, old_root: Path | None, new_root: Path | None
-) -> tuple[str | None, str | None, str | None]:
+def _plan_package(package: Package, *, relocate: Callable[[str], str]) -> tuple[str | None, str | None, str | None]:
     """Say how one package comes back: what uv is to install, or the folder it is imported from; and what to tell."""
     exact = f"{package.name}=={package.version}"
     if package.origin == "registry":
@@ -283,28 +281,24 @@ def _plan_package(
         if place.is_file():
             return f"{package.name} @ {place.as_uri()}", None, f"{exact}: from the file {place}"
         return exact, None, f"{exact}: its file {place} is not there, a registry's build is used"
-    where = "as it is now"
-    if old_root and new_root and (place == old_root or old_root in place.parents):
-        place, where = new_root / place.relative_to(old_root), "as restored"
-    elif not place.is_dir():
+    moved = Path(relocate(str(place)))
+    where = "as it is now" if moved == place else "as restored"
+    if moved == place and not place.is_dir():
         raise ReplayError(
             f"{exact} was installed from the folder {place}, which is not there",
             expected="the folder of a package that was installed locally",
             advice="bring it back, or replay in the present packages: --env current",
         )
     if package.origin.startswith("editable "):
-        return None, str(place), f"{exact}: editable, from {place} {where}"
-    return f"{package.name} @ {place.as_uri()}", None, f"{exact}: built from {place} {where}"
+        return None, str(moved), f"{exact}: editable, from {moved} {where}"
+    return f"{package.name} @ {moved.as_uri()}", None, f"{exact}: built from {moved} {where}"
 
 
-def list_editable_paths(packages: Iterable[Package], *, old_root: Path, new_root: Path) -> tuple[str, ...]:
+def list_editable_paths(packages: Iterable[Package], *, relocate: Callable[[str], str]) -> tuple[str, ...]:
     """List the folders inside a restored source from which editable packages are to be imported instead of the clone."""
-    plans = (
-        _plan_package(package, old_root=old_root, new_root=new_root)
-        for package in packages
-        if package.origin.startswith(f"editable {old_root.as_uri()}") and package.name != PROGRAM
-    )
-    return tuple(path for _, path, _ in plans if path)
+    origins = (one.origin for one in packages if one.origin.startswith("editable file:") and one.name != PROGRAM)
+    places = [unquote(urlsplit(origin.removeprefix("editable ")).path) for origin in origins]
+    return tuple(moved for place in places if (moved := relocate(place)) != place)
 
 
 def make_import_path(folders: Iterable[str]) -> list[str]:

@@ -151,7 +151,6 @@ def _make_base(kept: Choice, restorable: Sequence[str]) -> Choice:
     current = {label for label in kept.current | DEFAULT.current if label.partition(":")[0] not in opened}
     if "code" in opened:
         current.add("weights")  # those of a script come with its code
-        current.discard("code")
     return Choice(frozenset(current))
 
 
@@ -182,7 +181,7 @@ def explain(first: Outcome, *, budget: int, laboratory: Laboratory) -> Explanati
             return finish((), is_minimal=False, text=_say_not_enough(trials[0], factors, others))
         proven: list[str] = []
         is_minimal = True
-        rest: tuple[str, ...] | None = factors
+        rest = factors
         while rest:  # a second, independent cause makes the rest fall short without the first
             found, certain = minimise(rest, falls_short=falls_short)
             proven += found

@@ -23,7 +23,7 @@ from repro_track.config import PipelineConfig, list_written_paths, read_preset, 
 from repro_track.environment import EnvironmentPlan
 from repro_track.errors import ReplayError, ReproTrackError, UsageError
 from repro_track.factors import Choice, find_factor, name_numeric, name_package
-from repro_track.fingerprint import digest_weight_file, find_file_by_digest
+from repro_track.fingerprint import digest_file, digest_weight_file, find_file_by_digest
 from repro_track.record import Component, Package, RunRecord, Unavailable, WeightFile
 from repro_track.source import SourcePlan
 
@@ -97,7 +97,7 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
     packages = _plan_packages(record, present.packages, choice=choice, move=move)
     import_path = packages.paths if packages else ()
     if move and code and not packages:
-        import_path = environment.list_editable_paths(present.packages, old_root=move.old, new_root=move.new)
+        import_path = environment.list_editable_paths(present.packages, relocate=move.find)
         notes += [f"imported from the restored source: {path}" for path in import_path]
     cwd = _choose_cwd(record, move=move if code else None, folder=folder, notes=notes)
     if script:
@@ -165,7 +165,7 @@ def _plan_code(record: RunRecord, *, choice: Choice, notes: list[str]) -> tuple[
     digest = record.source.script_sha256
     if script is None or started.kind == "notebook" or not isinstance(digest, str):
         return None, None
-    if script.is_file() and digest_weight_file(script)[0] == digest:
+    if script.is_file() and digest_file(script) == digest:
         return None, None
     notes.append(f"{_say(plan)}: the script alone is restored, what it imports from its folder is as it is now")
     return None, script.name
@@ -225,8 +225,7 @@ def _plan_packages(
     return environment.make_environment_plan(
         python,
         [*program, *(package for package in chosen.values() if package)],
-        old_root=move.old if move else None,
-        new_root=move.new if move else None,
+        relocate=move.find if move else str,
     )
 
 
@@ -376,6 +375,8 @@ def _sort(
 def make_child_variables(plan: ReplayPlan, *, program: Path | None) -> dict[str, str]:
     """Make the child's whole environment: ours, with the planned variables and import path."""
     variables = dict(os.environ)
+    if plan.code:  # of a git that called us: they would lead the child to another repository
+        variables = {name: value for name, value in variables.items() if not name.startswith("GIT_")}
     for name, value in plan.variables.items():
         variables.pop(name, None)
         if value is not None:

@@ -20,6 +20,7 @@ from repro_track.findings import Findings, compare_second_calls
 from repro_track.handover import Settings
 from repro_track.plan import render_command, render_plan
 from repro_track.record import Unavailable
+from repro_track.source import list_top_level
 
 TRUSTED_PACKAGES = (
     "accelerate", "diffusers", "hydra", "numpy", "omegaconf", "peft", "PIL", "repro_track", "safetensors", "torch",
@@ -202,8 +203,6 @@ def _list_own_packages(planned: Attempt) -> set[str]:
     code = planned.plan.code
     if code is None or code.clone is None:
         return set()
-    from repro_track.source import list_top_level
-
     return {name.removesuffix(".py") for name in list_top_level(code)}
 
 

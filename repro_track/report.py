@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repro_track.compare import Comparison, Difference, Exact
+from repro_track.compare import Comparison, Difference, Exact, has_channels_first
 from repro_track.factors import find_factor
 from repro_track.findings import Explanation, Findings, Trial
 from repro_track.record import PipelineCall, RunRecord, Unavailable
@@ -248,7 +248,7 @@ def _make_heat_maps(comparison: Comparison, exact: tuple[Exact, Exact]) -> dict[
         if output.distance is None or output.distance.ssim is None or left is None or right is None:
             continue
         gap = np.abs(left.to_numpy().astype(np.float64) - right.to_numpy().astype(np.float64))
-        channels = 0 if gap.ndim == 3 and gap.shape[0] in (1, 3, 4) and gap.shape[-1] not in (1, 3, 4) else -1
+        channels = 0 if has_channels_first(gap) else -1
         flat = np.nan_to_num(gap.max(axis=channels) if gap.ndim == 3 else gap, nan=np.inf)
         brightest = float(flat[np.isfinite(flat)].max(initial=0.0))
         shares = np.clip(flat / (brightest or 1.0), 0.0, 1.0)

@@ -293,9 +293,8 @@ class TrackedRun:
         if self._outbox is not None:
             self._outbox.check()  # a store that cannot be used is better known before an hour of computing
         self._start()
-        if self._handover is None:
-            return self._record_call(pipe, arguments, bound=bound, watch=watch)
-        with self._handover.restored_schedulers(pipe, call=index):
+        handover = self._handover
+        with handover.restored_schedulers(pipe, call=index) if handover else contextlib.nullcontext():
             return self._record_call(pipe, arguments, bound=bound, watch=watch)
 
     def _record_call(

@@ -66,9 +66,11 @@ def make_package(name, version="1.0", origin="registry"):
 
 
 def plan(*packages, old_root=None, new_root=None, python="3.11.7"):
+    from repro_track.command import Move
     from repro_track.environment import make_environment_plan
 
-    return make_environment_plan(python, packages, old_root=old_root, new_root=new_root)
+    relocate = Move(old_root, new_root).find if old_root else str
+    return make_environment_plan(python, packages, relocate=relocate)
 
 
 def test_every_unusual_package_is_named_with_what_is_done(tmp_path):
@@ -155,3 +157,20 @@ def test_the_copied_program_runs_by_itself(home, start):
     assert result.code == 0, result.err
     assert result.out.count(str(folder)) == 2
     assert copy_program() == folder
+
+
+def test_only_packages_of_the_source_move_with_it(tmp_path):
+    """Of editable packages, those inside the recorded repository are imported from the restored one; one beside it, whose
+    folder's name only begins alike, and our own program are not."""
+    from repro_track.command import Move
+    from repro_track.environment import list_editable_paths
+
+    move = Move(tmp_path / "project", tmp_path / "new")
+    inside, beside = (tmp_path / "project" / "lib").as_uri(), (tmp_path / "project2").as_uri()
+    packages = [
+        make_package("inside", origin=f"editable {inside}"),
+        make_package("beside", origin=f"editable {beside}"),
+        make_package("repro-track", origin=f"editable {inside}"),
+        make_package("plain"),
+    ]
+    assert list_editable_paths(packages, relocate=move.find) == (str(tmp_path / "new" / "lib"),)

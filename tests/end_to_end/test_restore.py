@@ -317,7 +317,7 @@ def older_python(home):
         for package in environment.capture_packages()
     ]
     version = ".".join(map(str, sys.version_info[:3]))
-    plan = environment.make_environment_plan(version, packages, old_root=None, new_root=None)
+    plan = environment.make_environment_plan(version, packages)
     environment.restore_environment(plan)
     return plan.interpreter, str(environment.copy_program())
 
@@ -444,11 +444,11 @@ def test_another_interpreter_comes_back(home, start, monkeypatch):
     monkeypatch.setenv("PATH", f"{other.parent}{os.pathsep}{os.environ['PATH']}")
     version = start(other, "-c", "import platform; print(platform.python_version())").out.strip()
     package = Package(name="filelock", version="3.20.0")
-    plan = environment.make_environment_plan(version, [package], old_root=None, new_root=None)
+    plan = environment.make_environment_plan(version, [package])
     environment.restore_environment(plan)
     code = "import platform, filelock; print(platform.python_version(), filelock.__version__)"
     assert start(plan.interpreter, "-c", code).out.split() == [version, "3.20.0"]
-    nowhere = environment.make_environment_plan("3.9.999", [package], old_root=None, new_root=None)
+    nowhere = environment.make_environment_plan("3.9.999", [package])
     with pytest.raises(ReplayError, match=r"3\.9\.999"):
         environment.restore_environment(nowhere)
 
