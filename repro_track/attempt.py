@@ -100,8 +100,13 @@ def restore(attempt: Attempt) -> None:
     plan, found, handover = attempt.plan, attempt.found, attempt.handover
     record, folder = found.record, handover.folder
     handover.write()
-    if any(one.made_by == "caller" for one in record.seeds.generators):
+    focus = handover.settings.focus
+    if focus.call is not None or any(one.made_by == "caller" for one in record.seeds.generators):
         load_into(found, STATES_NAME, handover.states_path)
+    for call in record.calls:
+        for one in call.inputs:
+            if one.origin or handover.choice.restores("inputs") or focus.call == call.index:
+                load_into(found, one.file, folder / one.file)
     if record.command.kind == "notebook":
         load_into(found, command.NOTEBOOK_NAME, folder / command.NOTEBOOK_NAME)
         source.check_kept(folder / command.NOTEBOOK_NAME, str(record.source.script_sha256))
@@ -267,13 +272,16 @@ def read_result(attempt: Attempt, *, code: int) -> RunRecord:
 
 def judge(attempt: Attempt, actual: RunRecord, *, profile: compare.Tolerance) -> Outcome:
     """Compare what the child left with what was recorded. The exact tensors are loaded only where a digest differs."""
-    expected, folder = attempt.found.record, attempt.handover.result_folder
+    focus, folder = attempt.handover.settings.focus, attempt.handover.result_folder
+    expected, actual_part = focus.narrow(attempt.found.record), focus.narrow(actual)
     attempt.recorded_folder.mkdir(exist_ok=True)
-    equal = [output.sha256 for output in expected.outputs] == [output.sha256 for output in actual.outputs]
+    equal = [output.sha256 for output in expected.outputs] == [output.sha256 for output in actual_part.outputs]
     exact = None if equal else (attempt.found.opened.load_exact(attempt.recorded_folder), _load_exact(folder))
     expected_exact, actual_exact = exact or (compare.Exact(), compare.Exact())
+    if focus.image is not None:  # the latents are those of the whole batch
+        expected_exact, actual_exact = (compare.Exact(one.outputs) for one in (expected_exact, actual_exact))
     comparison = compare.compare_runs(
-        expected, actual, expected_exact=expected_exact, actual_exact=actual_exact, tolerance=profile
+        expected, actual_part, expected_exact=expected_exact, actual_exact=actual_exact, tolerance=profile
     )
     return Outcome(attempt, actual, comparison, exact)
 

@@ -72,6 +72,8 @@ def _restore_option(name: str, default: str, text: str) -> Any:
 @_restore_option("--env", "current", "The recorded Python and packages, built with uv and kept; or those here.")
 @_restore_option("--numerics", "restore", "Numeric settings, threads, instruction set and variables; or those here.")
 @_restore_option("--weights", "restore", "Refuse to run with other weight files; or take those that are there.")
+@click.option("--stage", metavar="NAME", help="One stage alone, from its recorded inputs: its name or number.")
+@click.option("--image", metavar="K", type=click.IntRange(0), help="Look at image K of a batch alone.")
 @click.option(
     "--tolerance",
     metavar="PROFILE",
@@ -93,6 +95,8 @@ def replay(
     env: str,
     numerics: str,
     weights: str,
+    stage: str | None,
+    image: int | None,
     tolerance: str | None,
     dry_run: bool,
     localize: bool,
@@ -114,6 +118,8 @@ def replay(
     request = replaying.Request(
         required=require,
         choice=make_choice(code=code, env=env, numerics=numerics, weights=weights),
+        stage=stage,
+        image=image,
         tolerance=tolerance,
         dry_run=dry_run,
         times=times,

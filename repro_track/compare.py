@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from repro_track.fingerprint import Distance, HostTensor, measure_distance, measure_pictures, to_pixels
-from repro_track.record import Environment, Output, PipelineCall, RunRecord, Source
+from repro_track.record import Environment, Output, PipelineCall, RunRecord, Source, Unavailable
 
 VERDICTS = ("bit-exact", "pixel-exact", "within-tolerance", "diverged", "not-comparable")
 """Best first."""
@@ -103,6 +103,45 @@ class Comparison:
     divergence: Divergence | None
     differences: tuple[Difference, ...]
     latents: tuple[OutputComparison, ...] = ()
+
+
+@dataclass(frozen=True)
+class Focus:
+    """What of a run is looked at: one call, image K of every call; null: all."""
+
+    call: int | None = None
+    image: int | None = None
+
+    def __str__(self) -> str:
+        words = [
+            f"call {self.call}" if self.call is not None else "",
+            f"image {self.image}" if self.image is not None else "",
+        ]
+        return ", ".join(filter(None, words))
+
+    def narrow(self, record: RunRecord) -> RunRecord:
+        """Give a record with nothing but what is looked at. The trace of a whole batch says nothing of one image."""
+        calls, outputs, generators = record.calls, record.outputs, record.seeds.generators
+        if self.call is not None:
+            calls = tuple(call for call in calls if call.index == self.call)
+            outputs = tuple(output for output in outputs if _find_call(output.name) == f"call{self.call}")
+            generators = tuple(one for one in generators if one.name.startswith(f"call{self.call}."))
+        if self.image is not None:
+            outputs = tuple(output for output in outputs if find_image(output.name) == self.image)
+            bare = {"steps": (), "after_last": (), "noise": Unavailable(unavailable="one image is looked at")}
+            calls = tuple(call.model_copy(update={"trace": call.trace.model_copy(update=bare)}) for call in calls)
+        seeds = record.seeds.model_copy(update={"generators": generators})
+        return record.model_copy(update={"calls": calls, "outputs": outputs, "seeds": seeds})
+
+
+def find_image(name: str) -> int | None:
+    """Say which image of its call an output is or belongs to; null: it has no number.
+
+    >>> find_image("images.2"), find_image("call1.frames.0"), find_image("latents")
+    (2, 0, None)
+    """
+    numbers = [part for part in name.split(".")[1:] if part.isdigit()]
+    return int(numbers[0]) if numbers else None
 
 
 def compare_runs(
@@ -248,9 +287,10 @@ def _compare_output(
     namesakes: list[str],
 ) -> OutputComparison:
     notes = []
-    same_pixels = expected.pixels_sha256 is not None and expected.pixels_sha256 == actual.pixels_sha256
+    # what a person sees or hears: files of one content can differ, by the encoder
+    same_pixels = expected.decoded_sha256 is not None and expected.decoded_sha256 == actual.decoded_sha256
     if same_pixels and expected.file_sha256 != actual.file_sha256:
-        notes.append("same pixels, other file bytes")
+        notes.append(f"same {'samples' if expected.kind == 'audio' else 'pixels'}, other file bytes")
     if expected.sha256 == actual.sha256:
         return OutputComparison(expected.name, "bit-exact", tuple(notes))
     notes += [f"equals the recorded {name}: swapped" for name in namesakes]
@@ -330,14 +370,14 @@ def _find_module(
 # The first pattern that matches a place decides. No kind: an effect or an address, which explains nothing.
 _POWER: tuple[tuple[str, str | None], ...] = (
     (r"schema_version|record_id|status|error|name|created_at|replay_of|cost\..*|outputs\..*|replayable\..*", None),
-    (r"calls\.\d+\.trace\..*|seeds\..*state_after.*|seeds\.closed|seeds\..*\.moved|seeds\..*made_by", None),
-    (r"calls\.\d+\.(name_or_path|index)|.*\.location|command\..*|source\.(repository|branch|remote|bundle|dirty).*", None),
+    (r"calls\.\d+\.trace\..*|seeds\..*state_after.*|seeds\.closed|seeds\..*\.(moved|drawn_at.*)|seeds\..*made_by", None),
+    (r"calls\.\d+\.(name_or_path|index|stage)|calls\.\d+\.inputs\..*\.(file|origin)|.*\.location|command\..*|source\.(repository|branch|remote|bundle|dirty).*", None),
     (r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*|torch\.parallel_info|variables\.PYTHONPATH)", None),
     (r"config\.resolved\.(store|tolerance|name)(\..*)?|config\.resolved\.determinism\.name|config\.overrides.*", None),
     (r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)|config\.resolved\.(seeds?|num_images|generator)", "seed"),
-    (r"calls\.\d+\.components\.\w+\.(weights\..*|memory_xxh3|commit)|calls\.\d+\.commit", "weights"),
-    (r"calls\.\d+\.arguments\..*|config\.resolved\.call\..*", "call"),
-    (r"calls\.\d+\.components\..*|calls\.\d+\.class_name|config\.resolved\.(pipeline|scheduler|dtype|device)\b.*", "pipeline"),
+    (r"calls\.\d+\.components\.\w+\.(weights\..*|memory_xxh3|commit)|calls\.\d+\.(commit|adapter_files\..*sha256)", "weights"),
+    (r"calls\.\d+\.(arguments|inputs)\..*|calls\.\d+\.batch|config\.resolved\.(call\..*|batch)", "call"),
+    (r"calls\.\d+\.components\..*|calls\.\d+\.class_name|config\.resolved\.(pipeline|scheduler|adapters|switches|stages|dtype|device)\b.*", "pipeline"),
     (r"numerics\..*|environment\.variables\..*|config\.resolved\.determinism.*", "numerics"),
     (r"environment\.(torch.*|gpu_driver.*|machine\.(cpu_model|cpu_isa|architecture|cpu_count).*)", "machine"),
     (r"environment\.packages\.(torch|diffusers|transformers|numpy|accelerate|safetensors|tokenizers|nvidia-.*|triton)\..*", "libraries"),
@@ -346,7 +386,9 @@ _POWER: tuple[tuple[str, str | None], ...] = (
     (r"environment\..*|program\..*", "other"),
 )  # fmt: skip
 _KINDS = tuple(dict.fromkeys(kind for _, kind in _POWER if kind))
-_LISTED_BY_NAME = {"components", "packages", "generators", "global_generators", "weights", "submodules"}
+_LISTED_BY_NAME = {
+    "adapter_files", "adapters", "components", "generators", "global_generators", "inputs", "packages", "submodules", "weights",
+}  # fmt: skip
 
 
 def list_differences(expected: RunRecord, actual: RunRecord) -> tuple[Difference, ...]:

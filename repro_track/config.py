@@ -45,6 +45,38 @@ class SchedulerConfig:
 
 
 @dataclass
+class AdapterConfig:
+    """One adapter: `path` is a safetensors file, a folder that holds one, or a Hub repository with `weight_name` in it."""
+
+    path: str | None = None
+    subfolder: str | None = None
+    weight_name: str | None = None
+    scale: float = 1.0
+
+
+@dataclass
+class AdaptersConfig:
+    """Adapters by name, in the order in which they are loaded; a textual inversion's name is its token."""
+
+    lora: dict[str, AdapterConfig] = field(default_factory=dict)
+    ip_adapter: dict[str, AdapterConfig] = field(default_factory=dict)
+    textual_inversion: dict[str, AdapterConfig] = field(default_factory=dict)
+
+
+@dataclass
+class StageConfig:
+    """One stage of several: a pipeline of its own. `take` names what it is given of an earlier one, by argument:
+    `image: images` (a field of the stage before) or `image: base.images` (of the stage `base`)."""
+
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    adapters: AdaptersConfig = field(default_factory=AdaptersConfig)
+    switches: dict[str, Any] = field(default_factory=dict)
+    call: dict[str, Any] = field(default_factory=dict)
+    take: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class DeterminismConfig:
     """The numerics policy: flags by the names of `repro_track.determinism`, variables that must precede torch."""
 
@@ -87,23 +119,32 @@ class StoreConfig:
 
 @dataclass
 class RunConfig:
-    """The whole config of `repro-track run`."""
+    """The whole config of `repro-track run`.
+
+    `batch`: the images of a call are made `together`, or each alone from the start (`independent`). `switches` are
+    methods of the pipeline or a component: `switches.vae.enable_tiling=true`. `stages`: several pipelines instead of one, by
+    name, with the same generators passed on.
+    """
 
     seed: int | None = None
     num_images: int = 1
     seeds: list[int] | None = None
     generator: str = "cpu"
+    batch: str = "together"
     device: str = "cpu"
     dtype: str = "float32"
     name: str | None = None
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    adapters: AdaptersConfig = field(default_factory=AdaptersConfig)
+    switches: dict[str, Any] = field(default_factory=dict)
     determinism: DeterminismConfig = field(default_factory=DeterminismConfig)
     trace: TraceConfig = field(default_factory=TraceConfig)
     tolerance: ToleranceConfig = field(default_factory=ToleranceConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     source: SourceConfig = field(default_factory=SourceConfig)
     call: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, StageConfig] = field(default_factory=dict)
 
 
 def check_seed(seed: int, *, name: str = "seed") -> int:

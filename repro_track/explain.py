@@ -6,13 +6,14 @@ tried stays possible. Bounded by a number of trials.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from repro_track import attempt, compare, report
 from repro_track.attempt import Outcome
-from repro_track.compare import Difference, Tolerance
+from repro_track.compare import Difference, Focus, Tolerance
 from repro_track.errors import RefusedError, ReplayError, ReproTrackError
 from repro_track.factors import DEFAULT, Choice, find_factor
 from repro_track.findings import (
@@ -33,7 +34,8 @@ from repro_track.store import TAG, Store, StoredRun
 
 @dataclass(frozen=True)
 class Laboratory:
-    """What every trial shares: the recorded run, the store, the replay's run that trials are logged under."""
+    """What every trial shares: the recorded run, the store, the replay's run that trials are logged under, what is looked
+    at."""
 
     found: FoundRun
     store: Store
@@ -41,6 +43,7 @@ class Laboratory:
     profile: Tolerance
     required: str
     console: Any
+    focus: Focus
 
     def run(self, name: str, *, choice: Choice, settings: Settings | None = None) -> tuple[RunRecord, str, str]:
         """Run one trial and log it; gives its record, verdict and MLflow run id.
@@ -48,6 +51,7 @@ class Laboratory:
         Raises:
             ReplayError, RefusedError: it could not be run.
         """
+        settings = dataclasses.replace(settings or Settings(), focus=self.focus)
         with attempt.planned(self.found, choice=choice, settings=settings) as planned:
             outcome = attempt.perform(planned, profile=self.profile, quiet=True)
             if outcome.actual.status != "finished":

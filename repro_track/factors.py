@@ -1,6 +1,6 @@
 """What a replay can bring back one by one: the labels, which recorded values each stands for, and a choice among them.
 
-Pure: it names things and looks nothing up. A label is `code`, `weights`, `seeds`, or a group and a name: `env:diffusers`,
+Pure: it names things and looks nothing up. A label is `code`, `weights`, `inputs`, `seeds`, or a group and a name: `env:diffusers`,
 `env:python`, `numerics:threads`, `pipeline:scheduler`.
 """
 
@@ -66,6 +66,7 @@ _PLACES = (
     (r"(environment\.variables|numerics\.(state|requested|changed))\.(?P<name>.+)", "numerics"),
     (r"calls\.\d+\.components\.[^.]+\.(weights\..*|memory_xxh3|commit)", "weights"),
     (r"calls\.\d+\.components\.(?P<name>\w*scheduler)\.(config\..*|class_name)", "pipeline"),
+    (r"calls\.\d+\.(inputs\..*|arguments\..*\.sha256)", "inputs"),
     (r"seeds\..*", "seeds"),
 )
 
@@ -106,17 +107,20 @@ class Choice:
         return Choice(self.current | frozenset(labels))
 
 
-DEFAULT = Choice(frozenset({"env", "pipeline", "seeds"}))
-"""Code, numerics and weights as recorded, packages as they are; schedulers and seeds as the code makes them."""
+AS_MADE = frozenset({"pipeline", "inputs", "seeds"})
+"""Schedulers, inputs and seeds are as the code makes them."""
+
+DEFAULT = Choice(AS_MADE | {"env"})
+"""Code, numerics and weights as recorded, packages as they are."""
 
 
 def make_choice(**groups: str) -> Choice:
-    """Make a choice from `restore` or `current` for each group; schedulers and seeds are as the code makes them.
+    """Make a choice from `restore` or `current` for each group; schedulers, inputs and seeds are as the code makes them.
 
     >>> make_choice(code="restore", env="restore", numerics="current", weights="restore").restores("env:torch")
     True
     """
-    return Choice(frozenset({"pipeline", "seeds", *(name for name, what in groups.items() if what == "current")}))
+    return Choice(AS_MADE | {name for name, what in groups.items() if what == "current"})
 
 
 def render_options(choice: Choice) -> str:

@@ -51,6 +51,13 @@ def is_torch_tensor(value: Any) -> bool:
     return hasattr(value, "detach") and hasattr(value, "is_quantized")
 
 
+def is_channels_last(tensor: Any) -> bool:
+    """Whether a tensor of torch lies in memory with its channels last, which chooses other kernels."""
+    import torch
+
+    return tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
+
+
 def to_host(value: Any) -> HostTensor:
     """Bring a torch tensor, NumPy array or PIL picture to host memory, bytes unchanged.
 
@@ -196,17 +203,20 @@ def to_pixels(value: Any) -> np.ndarray:
     return np.ascontiguousarray(pixels if pixels.ndim == 3 else pixels[:, :, None])
 
 
+def to_torch(host: HostTensor) -> Any:
+    """Give a tensor of torch with memory of its own."""
+    import torch
+
+    dtype = getattr(torch, host.dtype)
+    if not len(host.data):
+        return torch.empty(host.shape, dtype=dtype)
+    return torch.frombuffer(bytearray(host.data), dtype=dtype).reshape(host.shape)
+
+
 def save_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
     """Write tensors to a safetensors file, bytes unchanged. Through torch, because NumPy has no bfloat16: whoever has
     tensors to save has loaded it."""
-    import torch
     from safetensors.torch import save_file
-
-    def to_torch(host: HostTensor) -> torch.Tensor:
-        dtype = getattr(torch, host.dtype)
-        if not len(host.data):
-            return torch.empty(host.shape, dtype=dtype)
-        return torch.frombuffer(bytearray(host.data), dtype=dtype).reshape(host.shape)
 
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: to_torch(to_host(value)) for name, value in tensors.items()}, path)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro_track import pipeline, seeding
+from repro_track import inputs, pipeline, seeding
+from repro_track.compare import Focus
 from repro_track.config import replay_folder
 from repro_track.errors import ReplayError
 from repro_track.factors import DEFAULT, Choice, name_numeric
@@ -24,6 +25,7 @@ from repro_track.record import (
     PipelineCall,
     RunRecord,
     TraceLevel,
+    WeightFile,
     read_record,
     render_record,
 )
@@ -41,13 +43,15 @@ class Settings:
     """What the child does beyond running again.
 
     `trace` goes before the run's own level; `inputs`: modules' inputs are digested too; `twice`: every pipeline is
-    called a second time with the same generators; `foreign`: the clone, from which nothing should be imported.
+    called a second time with the same generators; `foreign`: the clone, from which nothing should be imported. `focus`: the
+    one call, the one image that is looked at.
     """
 
     trace: TraceLevel | None = None
     inputs: bool = False
     twice: bool = False
     foreign: str | None = None
+    focus: Focus = field(default_factory=Focus)
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ class Handover:
         if expected.command.ordinal != ordinal:
             return None
         given: dict[str, Any] = json.loads((folder / _SETTINGS_NAME).read_text(encoding="utf-8"))
-        return cls(folder, expected, Choice(frozenset(given["current"])), Settings(**given["settings"]))
+        settings = {**given["settings"], "focus": Focus(**given["settings"]["focus"])}
+        return cls(folder, expected, Choice(frozenset(given["current"])), Settings(**settings))
 
     def list_settings_to_restore(self) -> dict[str, Any]:
         """List the recorded numeric settings that are to be imposed."""
@@ -106,8 +111,34 @@ class Handover:
         counted = tuple(range(seeds.root, seeds.root + len(seeds.images)))
         return seeds.root, None if seeds.images == counted else seeds.images
 
+    def find_call(self, index: int) -> PipelineCall | None:
+        """Find a recorded call; null: the recorded run had none of that number."""
+        return next((one for one in self.expected.calls if one.index == index), None)
+
     def _recorded_components(self, call: int) -> dict[str, Component]:
-        return {part.name: part for one in self.expected.calls if one.index == call for part in one.components}
+        recorded = self.find_call(call)
+        return {part.name: part for part in recorded.components} if recorded else {}
+
+    def restore_arguments(self, given: Mapping[str, Any], *, call: int) -> dict[str, Any]:
+        """Give a call's arguments with its recorded inputs.
+
+        What was loaded from a path or URL always comes from the record, so that the file is not needed. What the code
+        made itself is as it makes it now, unless inputs are to be restored, or this call is replayed alone.
+
+        Raises:
+            ReplayError: an input's file is missing or altered.
+        """
+        recorded = self.find_call(call)
+        if recorded is None:
+            return dict(given)
+        every = self.choice.restores("inputs") or self.settings.focus.call == call
+        return inputs.restore_inputs(
+            given,
+            recorded=recorded.arguments,
+            inputs=recorded.inputs,
+            folder=self.folder,
+            wanted=lambda one: every or one.origin is not None,
+        )
 
     @contextlib.contextmanager
     def restored_schedulers(self, pipe: Any, *, call: int) -> Iterator[None]:
@@ -123,7 +154,7 @@ class Handover:
             for name, scheduler in former.items():
                 setattr(pipe, name, scheduler)
 
-    def check_weights(self, components: Sequence[Component], *, call: int) -> None:
+    def check_weights(self, components: Sequence[Component], adapter_files: Sequence[WeightFile], *, call: int) -> None:
         """See, before the pipeline runs, that the weight files it was loaded from are the recorded ones.
 
         Raises:
@@ -131,17 +162,20 @@ class Handover:
         """
         if not self.choice.restores("weights"):
             return
-        recorded = self._recorded_components(call)
+        recorded, one = self._recorded_components(call), self.find_call(call)
         wanted = {(name, weight.path): weight.sha256 for name, part in recorded.items() for weight in part.weights}
-        for part in components:
-            for weight in part.weights:
-                digest = wanted.get((part.name, weight.path))
-                if digest is not None and weight.sha256 != digest:
-                    raise ReplayError(
-                        f"the weights {part.location}/{weight.path} are not the recorded ones: {weight.sha256}",
-                        expected=f"sha256 {digest}",
-                        advice="bring the file back, or replay with what is there: --weights current",
-                    )
+        wanted |= {("", weight.path): weight.sha256 for weight in (one.adapter_files if one else ())}
+        present = [
+            (part.name, f"{part.location}/{weight.path}", weight) for part in components for weight in part.weights
+        ]
+        for name, shown, weight in [*present, *(("", weight.path, weight) for weight in adapter_files)]:
+            digest = wanted.get((name, weight.path))
+            if digest is not None and weight.sha256 != digest:
+                raise ReplayError(
+                    f"the weights {shown} are not the recorded ones: {weight.sha256}",
+                    expected=f"sha256 {digest}",
+                    advice="bring the file back, or replay with what is there: --weights current",
+                )
 
     def list_foreign_modules(self) -> list[str]:
         """Say which modules came from the clone although its source was restored elsewhere: then it was not that source
@@ -169,13 +203,24 @@ class Handover:
         data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
         return [SecondCall(PipelineCall.model_validate(one["call"]), one["digests"]) for one in data]
 
-    def restore_generators(self, generators: Sequence[torch.Generator], *, prefix: str) -> None:
+    def restore_globals(self, *, call: int) -> None:
+        """Put back the global generators as they were when a call began that is replayed alone."""
+        if self.settings.focus.call != call or not self.states_path.is_file():
+            return
+        prefix = seeding.name_global(call, "")
+        states = {name: state.to_numpy() for name, state in load_tensors(self.states_path).items()}
+        seeding.restore_globals(
+            {name.removeprefix(prefix): state for name, state in states.items() if name.startswith(prefix)}
+        )
+
+    def restore_generators(self, generators: Sequence[torch.Generator], *, call: int) -> None:
         """Put back the recorded state of generators that were seeded from entropy: the script cannot repeat those.
 
         A generator with a seed of its own is left alone, because another seed in the code is a difference to be found;
-        unless seeds are restored, to see whether it is they that make the difference.
+        unless seeds are restored, to see whether it is they that make the difference, or the call is replayed alone.
         """
-        every = self.choice.restores("seeds")
+        prefix = seeding.name_call(call)
+        every = self.choice.restores("seeds") or self.settings.focus.call == call
         drawn = [index for index, one in enumerate(generators) if every or seeding.is_drawn_from_entropy(one)]
         if not drawn or not self.states_path.is_file():
             return

@@ -1,4 +1,4 @@
-"""Config to diffusers pipeline; a call's arguments; a pipeline's components.
+"""Config to diffusers pipeline, with its scheduler, adapters and switches; a call's arguments.
 
 It never keeps a list of what diffusers has: arguments come from the signature of the pipeline's own `__call__`,
 classes from diffusers itself. It runs nothing but what diffusers ships (no remote code).
@@ -6,24 +6,22 @@ classes from diffusers itself. It runs nothing but what diffusers ships (no remo
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from repro_track.config import PipelineConfig, SchedulerConfig
+from repro_track.adapters import load_adapters
+from repro_track.config import PipelineConfig, SchedulerConfig, StageConfig
 from repro_track.errors import PipelineError, UsageError, first_line
-from repro_track.fingerprint import digest_tensor, digest_tensors_quickly, digest_weight_file
-from repro_track.record import Component, Known, Unavailable, WeightFile
-from repro_track.redaction import redact_tree
+from repro_track.record import Component, WeightFile
+from repro_track.switches import apply_switches
 
 BUILTIN = "builtin:"
-_SNAPSHOT = re.compile(r"/snapshots/(?P<commit>[0-9a-f]{40})(?:/|$)")
 
 
 # --- building -----------------------------------------------------------------------------------------------------
@@ -90,8 +88,11 @@ def get_diffusers_class(name: str, *, base: str, key: str) -> type:
     )
 
 
-def build_pipeline(config: PipelineConfig, *, scheduler: SchedulerConfig, dtype: str, device: str) -> Any:
-    """Load a pipeline, swap its scheduler if asked, and move it to its device.
+def build_pipeline(stage: StageConfig, *, dtype: str, device: str) -> tuple[Any, tuple[WeightFile, ...]]:
+    """Load a pipeline, swap its scheduler if asked, load its adapters, move it to its device, set its switches.
+
+    Returns:
+        the pipeline, and the files of its adapters.
 
     Raises:
         UsageError: a class, folder, dtype or device that is not there.
@@ -100,6 +101,7 @@ def build_pipeline(config: PipelineConfig, *, scheduler: SchedulerConfig, dtype:
     import torch
     from diffusers.utils import is_accelerate_available
 
+    config = stage.pipeline
     location = resolve_location(config)
     torch_dtype = getattr(torch, dtype, None)
     if not isinstance(torch_dtype, torch.dtype):
@@ -123,9 +125,15 @@ def build_pipeline(config: PipelineConfig, *, scheduler: SchedulerConfig, dtype:
             if config.repo_id
             else "check the folder: model_index.json and every component that it names",
         ) from error
-    pipe.scheduler = _build_scheduler(pipe, scheduler) if hasattr(pipe, "scheduler") else None
+    if hasattr(pipe, "scheduler"):
+        pipe.scheduler = _build_scheduler(pipe, stage.scheduler)
+    elif stage.scheduler.class_name or stage.scheduler.config:
+        raise UsageError(f"a scheduler is given, and {pipeline_class.__name__} has no component of that name")
     pipe.set_progress_bar_config(disable=None)  # tqdm's own rule: shown on a terminal only
-    return pipe.to(target)
+    files = load_adapters(pipe, stage.adapters)
+    pipe = pipe.to(target)
+    apply_switches(pipe, stage.switches)
+    return pipe, files
 
 
 def _quieten_diffusers() -> None:
@@ -207,121 +215,94 @@ def bind_arguments(pipe: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in bound.arguments.items() if name != "self"}
 
 
+_BATCH_ARGUMENT = re.compile(r"batch_size|num_\w+_per_prompt")
+
+
 def choose_batch_argument(pipe: Any) -> str | None:
-    """Name the argument by which this pipeline makes several images in one call, if it has one."""
+    """Name the argument by which this pipeline makes several images, videos or sounds in one call, if it has one."""
     parameters = inspect.signature(type(pipe).__call__).parameters
-    return next((name for name in ("batch_size", "num_images_per_prompt") if name in parameters), None)
+    return next((name for name in parameters if _BATCH_ARGUMENT.fullmatch(name)), None)
+
+
+def takes_several_generators(pipe: Any) -> bool:
+    """Whether the pipeline says that it takes a list of generators, one for each image."""
+    parameter = inspect.signature(type(pipe).__call__).parameters.get("generator")
+    return parameter is not None and re.search(r"[Ll]ist|[Ss]equence", str(parameter.annotation)) is not None
+
+
+def count_prompts(arguments: Mapping[str, Any]) -> int:
+    """Count what bound arguments describe: prompts, else their embeddings, else the rows of the first argument (class
+    labels, pictures, image embeddings)."""
+    prompts, embeddings = arguments.get("prompt"), arguments.get("prompt_embeds")
+    first: Any = prompts if prompts is not None else next(iter(arguments.values()), None)
+    if prompts is None and embeddings is not None:
+        return len(embeddings)
+    if isinstance(first, (list, tuple)):
+        return max(len(first), 1)
+    # three axes are one picture; a vector holds labels, a matrix embeddings, four axes pictures, five videos
+    return int(first.shape[0]) if len(getattr(first, "shape", ())) not in (0, 3) else 1
 
 
 def count_images(arguments: Mapping[str, Any]) -> int:
     """Count the images that bound arguments ask for: prompts times images per prompt, or the batch size."""
-    prompts = arguments.get("prompt")
-    number = len(prompts) if isinstance(prompts, (list, tuple)) else 1
-    for name in ("batch_size", "num_images_per_prompt"):
-        if isinstance(arguments.get(name), int):
-            number *= arguments[name]
+    number = count_prompts(arguments)
+    for name, value in arguments.items():
+        if _BATCH_ARGUMENT.fullmatch(name) and isinstance(value, int):
+            number *= value
     return number
 
 
-def to_plain(value: Any) -> Any:
-    """Give a JSON value for anything: tensors, arrays and pictures by digest, other objects by class and name."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((to_plain(item) for item in value), key=repr)
-    if isinstance(value, np.generic):
-        return value.item()
+def split_arguments(arguments: Mapping[str, Any], *, bound: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """Give the arguments that make image `index` of a call alone.
+
+    What has an entry for each prompt gives that of the image's prompt, what has one for each image that of the image;
+    the batch argument becomes 1; everything else stays.
+
+    >>> split_arguments({"prompt": ["a", "b"], "n": 3}, bound={"prompt": ["a", "b"], "num_images_per_prompt": 1}, index=1)
+    {'prompt': ['b'], 'n': 3}
+    """
+    prompts, images = count_prompts(bound), count_images(bound)
+    split = {}
+    for name, value in arguments.items():
+        if _BATCH_ARGUMENT.fullmatch(name):
+            split[name] = 1
+            continue
+        size = len(value) if isinstance(value, (list, tuple)) else (getattr(value, "shape", None) or [0])[0]
+        rows = images if size == images else prompts
+        if size == rows > 1:
+            row = index if rows == images else index * prompts // images
+            split[name] = value[row : row + 1]
+        else:
+            split[name] = value
+    return split
+
+
+@contextlib.contextmanager
+def undisturbed(pipe: Any) -> Iterator[None]:
+    """Let a pipeline be called, and the call be broken off, without a trace: fresh schedulers for the time, no progress
+    bar, and models that were moved to a device go back."""
+    schedulers = {
+        name: part for name, part in pipe.components.items() if hasattr(part, "from_config") and hasattr(part, "step")
+    }
+    bar = getattr(pipe, "_progress_bar_config", {})
+    for name, scheduler in schedulers.items():
+        setattr(pipe, name, type(scheduler).from_config(scheduler.config))
+    pipe.set_progress_bar_config(disable=True)
     try:
-        return {
-            "sha256": digest_tensor(value),
-            "type": type(value).__name__,
-            "shape": list(getattr(value, "shape", ()) or value.size),
-        }
-    except TypeError:
-        named = getattr(value, "__qualname__", None)
-        return (
-            f"{type(value).__module__}.{named or type(value).__qualname__}"
-            if named is None
-            else f"{value.__module__}.{named}"
-        )
+        yield
+    finally:
+        pipe.maybe_free_model_hooks()
+        pipe.set_progress_bar_config(**bar)
+        for name, scheduler in schedulers.items():
+            setattr(pipe, name, scheduler)
 
 
-# --- what a pipeline is made of -----------------------------------------------------------------------------------
-
-
-def describe_components(pipe: Any) -> tuple[Component, ...]:
-    """Describe every component: class, config, weights on disk by digest, weights in memory by one digest."""
-    return tuple(_describe_component(name, part) for name, part in sorted(pipe.components.items()) if part is not None)
-
-
-def _describe_component(name: str, part: Any) -> Component:
-    location = _find_location(part)
-    commit = _SNAPSHOT.search(location or "")
-    is_model = hasattr(part, "register_forward_hook")
-    return Component(
-        name=name,
-        class_name=f"{type(part).__module__.split('.')[0]}.{type(part).__name__}",
-        config=_read_config(part),
-        location=location,
-        dtype=str(part.dtype).removeprefix("torch.") if is_model and hasattr(part, "dtype") else None,
-        device=str(part.device) if is_model and hasattr(part, "device") else None,
-        channels_last=is_model and any(_is_channels_last(weight) for weight in part.parameters()),
-        commit=commit["commit"] if commit else None,
-        weights=_digest_weights(Path(location)) if is_model and location else (),
-        memory_xxh3=_digest_memory(part) if is_model else None,
-    )
-
-
-def _is_channels_last(weight: Any) -> bool:
-    import torch
-
-    return weight.dim() == 4 and not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last)
-
-
-def _digest_memory(model: Any) -> Known[str]:
-    try:
-        return digest_tensors_quickly([*model.parameters(), *model.buffers()])
-    except (RuntimeError, TypeError) as error:  # offloaded to the meta device, or a packed dtype without plain bytes
-        return Unavailable(unavailable=f"the weights in memory cannot be read: {first_line(error)}")
-
-
-def _find_location(part: Any) -> str | None:
-    """Find the folder that a component was loaded from; null for one that was built in Python."""
-    config = getattr(part, "config", None)
-    location = getattr(part, "name_or_path", None) or getattr(config, "_name_or_path", None)
-    if not location and isinstance(config, Mapping):
-        location = config.get("_name_or_path")
-    return str(Path(str(location)).absolute()) if location and Path(str(location)).is_dir() else None
-
-
-def _read_config(part: Any) -> dict[str, Any]:
-    config: Any = getattr(part, "config", None)
-    if hasattr(config, "to_dict"):
-        config = config.to_dict()
-    if not isinstance(config, Mapping):
-        return {}
-    public = {key: value for key, value in config.items() if not str(key).startswith("_")}
-    return redact_tree(to_plain(public))[0]
-
-
-def _digest_weights(folder: Path) -> tuple[WeightFile, ...]:
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    weights = []
-    for path in files:
-        digest, origin = digest_weight_file(path)
-        weights.append(WeightFile(path=path.name, sha256=digest, size_bytes=path.stat().st_size, origin=origin))
-    return tuple(weights)
-
-
-def find_commit(components: Sequence[Component]) -> Known[str]:
-    """Find the Hub commit that a pipeline was loaded from, by the snapshot folder of its components."""
-    commits = {component.commit for component in components if component.commit}
-    if len(commits) == 1:
-        return commits.pop()
-    if commits:
-        return Unavailable(unavailable="components come from several commits: see each")
-    return Unavailable(unavailable="not loaded from the Hub's cache")
+def find_sampling_rate(pipe: Any) -> int | None:
+    """Find how many samples a second of sound has that the pipeline makes, from its components; null: they do not say."""
+    for part in pipe.components.values():
+        config = getattr(part, "config", None)
+        for name in ("sampling_rate", "output_sampling_rate", "sample_rate"):
+            found = getattr(part, name, None) or getattr(config, name, None)
+            if isinstance(found, (int, float)) and not isinstance(found, bool) and hasattr(part, "parameters"):
+                return int(found)
+    return None

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from repro_track.errors import RecordError
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 RECORD_NAME = "record.json"
 CONFIG_NAME = "config.yaml"
 OUTPUT_TENSORS_NAME = "outputs/outputs.safetensors"
@@ -28,17 +28,25 @@ T = TypeVar("T")
 
 CommandKind = Literal["config", "script", "module", "hydra", "notebook", "interactive"]
 TraceLevel = Literal["off", "steps", "modules"]
-OutputKind = Literal["image", "tensor", "file"]
+OutputKind = Literal["image", "video", "audio", "tensor", "file"]
+InputKind = Literal["picture", "array", "tensor"]
 Status = Literal["running", "finished", "failed", "interrupted", "killed"]
 SeedOrigin = Literal["given", "entropy"]
 GeneratorMaker = Literal["repro_track", "caller"]
 WeightOrigin = Literal["hub", "computed"]
+Batch = Literal["together", "independent"]
 
 
 class Part(BaseModel):
     """The base of every part: frozen, nothing unknown let in, NaN and infinity kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+def _check_inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError(f"{path!r} leaves the run's folder")
+    return path
 
 
 class Unavailable(Part):
@@ -92,12 +100,16 @@ class Generator(Part):
 
 
 class GlobalGenerator(Part):
-    """One global generator before and after the run. `moved`: something drew from it."""
+    """One global generator before and after the run. `moved`: something drew from it.
+
+    `drawn_at` names the lines of code that drew while a pipeline was called: `diffusers/schedulers/x.py:66 in init`.
+    """
 
     name: str
     state_before: str
     state_after: Known[str]
     moved: bool
+    drawn_at: tuple[str, ...] = ()
 
 
 class Seeds(Part):
@@ -210,10 +222,23 @@ class WeightFile(Part):
     origin: WeightOrigin
 
 
+class Adapter(Part):
+    """An adapter in a component (LoRA and the like), in the order in which it was loaded. `scales` are those of its
+    layers, each once; `is_active`: its layers take part."""
+
+    name: str
+    kind: str
+    rank: int | None = None
+    scales: tuple[float, ...] = ()
+    is_active: bool = True
+
+
 class Component(Part):
     """One component of a pipeline: its class, its config, its weights on disk and in memory (xxh3_128).
 
-    `channels_last`: some of its weights lie in memory that way, which chooses other kernels.
+    `channels_last`: some of its weights lie in memory that way, which chooses other kernels. `switches` are the settings
+    found on it that its config does not have: what `enable_…` methods set, hooks of offloading, attention processors,
+    whether it is compiled. `switches_xxh3` is a digest of those of every module below it.
     """
 
     name: str
@@ -226,6 +251,33 @@ class Component(Part):
     commit: str | None = None
     weights: tuple[WeightFile, ...] = ()
     memory_xxh3: Known[str] | None = None
+    switches: dict[str, Any] = {}
+    switches_xxh3: str | None = None
+    adapters: tuple[Adapter, ...] = ()
+
+
+class Input(Part):
+    """A value that a call was given and that travels with the run, by its place among the arguments (`image.0`).
+
+    The file, named by content under `inputs/`, is a PNG where that holds the picture exactly, else a safetensors file.
+    `mode` is that of a PIL picture. `origin` is the path or URL that it was loaded from by us.
+    """
+
+    name: str
+    kind: InputKind
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+    file: str
+    mode: str | None = None
+    device: str | None = None
+    channels_last: bool = False
+    origin: str | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _stays_in_its_folder(cls, value: str) -> str:
+        return _check_inside(value)
 
 
 class TraceStep(Part):
@@ -255,7 +307,12 @@ class Trace(Part):
 
 
 class PipelineCall(Part):
-    """One call of a pipeline: every argument of its own signature, its components, its trace."""
+    """One call of a pipeline: every argument of its own signature, what of them is kept under `inputs/`, its components,
+    the weight files of adapters that the config named, its trace.
+
+    `stage` is its name where a run has several; `batch` says whether the images of the call were made together or each
+    alone.
+    """
 
     index: int
     class_name: str
@@ -264,10 +321,15 @@ class PipelineCall(Part):
     arguments: dict[str, Any]
     components: tuple[Component, ...]
     trace: Trace
+    stage: str | None = None
+    batch: Batch = "together"
+    inputs: tuple[Input, ...] = ()
+    adapter_files: tuple[WeightFile, ...] = ()
 
 
 class Output(Part):
-    """One output with its three digests kept apart: tensor (dtype, shape, bytes), decoded 8-bit pixels, file."""
+    """One output with its three digests kept apart: tensor (dtype, shape, bytes), what a person sees or hears of it
+    (8-bit pixels, 16-bit samples), file. `rate_hz`: samples or frames a second."""
 
     name: str
     kind: OutputKind
@@ -277,15 +339,20 @@ class Output(Part):
     abs_sum: float | None = None
     nonfinite: int = 0
     pixels_sha256: str | None = None
+    samples_sha256: str | None = None
+    rate_hz: float | None = None
     file: str | None = None
     file_sha256: str | None = None
+
+    @property
+    def decoded_sha256(self) -> str | None:
+        """The digest of what a person sees or hears; null for what is neither."""
+        return self.pixels_sha256 or self.samples_sha256
 
     @field_validator("file")
     @classmethod
     def _stays_in_its_folder(cls, value: str | None) -> str | None:
-        if value is not None and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
-            raise ValueError(f"{value!r} leaves the run's folder")
-        return value
+        return None if value is None else _check_inside(value)
 
 
 class Cost(Part):
@@ -306,7 +373,7 @@ class Replayable(Part):
 class RunRecord(Part):
     """One run, self-contained. `record_id` is the record's own; MLflow's run id is only its address."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     record_id: str
     status: Status
     error: str | None = None
@@ -337,7 +404,11 @@ def _upgrade_1(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "schema_version": 2, "source": {**source, "tree": unproven} if isinstance(source, dict) else source}
 
 
-_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _upgrade_1}
+def _upgrade_2(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "schema_version": 3}  # what came with 3 has defaults that say that it was not looked at
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _upgrade_1, 2: _upgrade_2}
 """From schema version N, a function to N + 1. A version that was once released is read for ever."""
 
 

@@ -14,13 +14,14 @@ from typing import Any
 from repro_track import attempt, compare, explain, ledger, lookup, report
 from repro_track.attempt import Attempt, Outcome
 from repro_track.config import data_folder
-from repro_track.errors import RefusedError, ReplayError
+from repro_track.errors import RefusedError, ReplayError, UsageError
 from repro_track.factors import DEFAULT, Choice
 from repro_track.findings import Findings, compare_second_calls
 from repro_track.handover import Settings
 from repro_track.plan import render_command, render_plan
-from repro_track.record import Unavailable
+from repro_track.record import RunRecord, Unavailable
 from repro_track.source import list_top_level
+from repro_track.store import TAG
 
 TRUSTED_PACKAGES = (
     "accelerate", "diffusers", "hydra", "numpy", "omegaconf", "peft", "PIL", "repro_track", "safetensors", "torch",
@@ -33,12 +34,14 @@ TRUSTED_PACKAGES = (
 class Request:
     """What a person asked of `replay`.
 
-    `choice` says what is left as it is now; `times`, `twice`, `localize` and `explain` look further into the result;
+    `choice` says what is left as it is now; `stage` and `image` what alone is looked at; `times`, `twice`, `localize` and `explain` look further into the result;
     `trials` bounds `explain`. `trusted` and `allowed` are consent to run what this machine did not log.
     """
 
     required: str = "bit-exact"
     choice: Choice = DEFAULT
+    stage: str | None = None
+    image: int | None = None
     tolerance: str | None = None
     dry_run: bool = False
     times: int = 1
@@ -64,7 +67,9 @@ def replay_and_show(text: str, *, request: Request) -> int:
     # one of our own, by its whole id, needs no store to begin with: MLflow is loaded while the child runs
     found = lookup.recall(text) or lookup.find(text)
     profile = lookup.make_tolerance(request.tolerance, recorded=found.record)
-    with attempt.planned(found, choice=request.choice, settings=Settings(twice=request.twice)) as planned:
+    focus = make_focus(found.record, stage=request.stage, image=request.image)
+    settings = Settings(twice=request.twice, focus=focus)
+    with attempt.planned(found, choice=request.choice, settings=settings) as planned:
         if request.dry_run and request.as_json:
             print(json.dumps(planned.plan.to_json(), indent=1))
         else:
@@ -74,6 +79,23 @@ def replay_and_show(text: str, *, request: Request) -> int:
         check_trust(planned, request=request)
         outcome = attempt.perform(planned, profile=profile, meanwhile=lambda: found.opened)
         return _conclude(outcome, request=request, profile=profile, console=console)
+
+
+def make_focus(record: RunRecord, *, stage: str | None, image: int | None) -> compare.Focus:
+    """Say what of a run is looked at: a stage by its name or the number of its call, an image by its number.
+
+    Raises:
+        UsageError: the run has no such stage or image.
+    """
+    names = {str(call.index): call.index for call in record.calls}
+    names |= {call.stage: call.index for call in record.calls if call.stage}
+    if stage is not None and stage not in names:
+        raise UsageError(f"the run has no stage {stage!r}", expected="one of " + (", ".join(names) or "none"))
+    focus = compare.Focus(names[stage] if stage is not None else None, image)
+    if image is not None and not focus.narrow(record).outputs:
+        images = sorted({number for one in record.outputs if (number := compare.find_image(one.name)) is not None})
+        raise UsageError(f"the run has no image {image}", expected="one of " + (", ".join(map(str, images)) or "none"))
+    return focus
 
 
 def _print_plan(planned: Attempt, *, choice: Choice, console: Any) -> None:
@@ -92,9 +114,10 @@ def _conclude(outcome: Outcome, *, request: Request, profile: compare.Tolerance,
     Raises:
         ReplayError: the child failed; it is logged as failed.
     """
-    found, comparison = outcome.attempt.found, outcome.comparison
+    found, comparison, focus = outcome.attempt.found, outcome.comparison, outcome.attempt.handover.settings.focus
     store = lookup.open_store()
-    run = attempt.start_run(outcome.attempt, store=store, name=f"replay of {found.record.name}")
+    alone = f", {focus} alone" if str(focus) else ""
+    run = attempt.start_run(outcome.attempt, store=store, name=f"replay of {found.record.name}{alone}")
     if outcome.actual.status != "finished":
         attempt.log_failure(outcome.attempt, outcome.actual, store=store, run=run)
         raise ReplayError(
@@ -105,10 +128,11 @@ def _conclude(outcome: Outcome, *, request: Request, profile: compare.Tolerance,
     findings, verdicts = Findings(), [comparison.verdict]
     try:
         report.print_comparison(comparison, console=console)
-        laboratory = explain.Laboratory(found, store, run, profile, request.required, console)
+        laboratory = explain.Laboratory(found, store, run, profile, request.required, console, focus)
         findings, verdicts = _look_into(outcome, request=request, laboratory=laboratory)
     finally:  # also when a trial fails or a person has seen enough: the replay itself is done
-        attempt.log(outcome, run, store=store, findings=findings, tags={})
+        tags = {f"{TAG}replay_focus": str(focus)} if alone else {}
+        attempt.log(outcome, run, store=store, findings=findings, tags=tags)
     report.print_findings(findings, console=console)
     for reason in outcome.actual.replayable.reasons:
         console.print(f"  caution: {report.to_printable(reason, limit=300)}", markup=False)

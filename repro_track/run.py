@@ -10,16 +10,17 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from repro_track import command, pipeline, report, seeding
-from repro_track.config import RunConfig, data_folder
+from repro_track.adapters import resolve_path
+from repro_track.config import PipelineConfig, RunConfig, StageConfig, data_folder
 from repro_track.errors import ReproTrackError, UsageError
-from repro_track.record import TraceLevel
+from repro_track.record import Batch, TraceLevel
 from repro_track.tracking import TrackedRun
 
 if TYPE_CHECKING:
@@ -34,21 +35,22 @@ def run_config(config: RunConfig) -> TrackedRun:
         PipelineError: the pipeline cannot be loaded, or failed while it ran (which is logged).
     """
     # before anything is started
-    location = pipeline.resolve_location(config.pipeline)
-    resolved = asdict(config)
-    if config.pipeline.path is not None and not config.pipeline.path.startswith(pipeline.BUILTIN):
-        resolved["pipeline"]["path"] = location  # absolute: a replay may start elsewhere
+    stages = _list_stages(config)
+    for stage in stages.values():
+        _make_absolute(stage)
     run = TrackedRun(
         experiment=config.store.experiment_name,
         seed=config.seed,
         seeds=config.seeds,
         generator=config.generator,
+        batch=cast(Batch, config.batch),
+        is_staged=bool(config.stages),
         policy=asdict(config.determinism),
         trace_level=cast(TraceLevel, config.trace.level),
         store=config.store.uri,
         name=config.name,
-        stem=_name_pipeline(config),
-        resolved=resolved,
+        stem="-".join(_name_pipeline(stage.pipeline) for stage in stages.values()),
+        resolved=asdict(config),
         overrides=command.read_hydra_overrides() or [],
         bundle=config.source.bundle,
         starts_late=True,
@@ -56,25 +58,92 @@ def run_config(config: RunConfig) -> TrackedRun:
     )
     seeding.make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
     with run:
-        with run.timed("load"):
-            pipe = pipeline.build_pipeline(
-                config.pipeline, scheduler=config.scheduler, dtype=config.dtype, device=config.device
-            )
-        arguments = _choose_arguments(pipe, config)
-        run(pipe, **arguments)
+        results: dict[str, Any] = {}
+        for name, stage in stages.items():
+            if run.leave_out_call():
+                continue
+            with run.timed("load"):
+                pipe, files = pipeline.build_pipeline(stage, dtype=config.dtype, device=config.device)
+            arguments = {**_choose_arguments(pipe, stage.call, config=config, is_first=not results)}
+            if results:
+                arguments |= _take(stage.take, results, name=name)
+            results[name] = run.call_pipeline(pipe, arguments, stage=name or None, adapter_files=files)
     return run
 
 
-def _name_pipeline(config: RunConfig) -> str:
-    where = config.pipeline.repo_id or config.pipeline.path or ""
+def _list_stages(config: RunConfig) -> dict[str, StageConfig]:
+    """List the stages of a config by name; the one pipeline of a config without stages has no name.
+
+    Raises:
+        UsageError: there are stages and a pipeline, or a stage takes something from no stage before it.
+    """
+    if not config.stages:
+        one = StageConfig(config.pipeline, config.scheduler, config.adapters, config.switches, config.call)
+        return {"": one}
+    if config.pipeline.path or config.pipeline.repo_id:
+        raise UsageError(
+            f"there are stages ({', '.join(config.stages)}) and a pipeline ({config.pipeline.path or config.pipeline.repo_id})",
+            expected="one or the other",
+            advice="add pipeline=none",
+        )
+    before: list[str] = []
+    for name, stage in config.stages.items():
+        for argument, source in stage.take.items():
+            wanted = source.rpartition(".")[0] or (before[-1] if before else "")
+            if wanted not in before:
+                raise UsageError(
+                    f"stages.{name}.take.{argument} is {source!r}",
+                    expected="a field of the stage before it, or STAGE.FIELD of one of: "
+                    + (", ".join(before) or "none"),
+                )
+        before.append(name)
+    return config.stages
+
+
+def _make_absolute(stage: StageConfig) -> None:
+    """See that a stage's folder is there, and make its paths absolute: a replay may start elsewhere.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    location = pipeline.resolve_location(stage.pipeline)
+    if stage.pipeline.path is not None and not stage.pipeline.path.startswith(pipeline.BUILTIN):
+        stage.pipeline.path = location
+    for wanted in (stage.adapters.lora, stage.adapters.ip_adapter, stage.adapters.textual_inversion):
+        for adapter in wanted.values():
+            adapter.path = resolve_path(adapter.path)
+
+
+def _take(wanted: Mapping[str, str], results: Mapping[str, Any], *, name: str) -> dict[str, Any]:
+    """Take what a stage is given from what earlier stages gave: `FIELD` of the last one, or `STAGE.FIELD`.
+
+    Raises:
+        UsageError: that stage gave no such field.
+    """
+    taken = {}
+    for argument, place in wanted.items():
+        stage, _, field = place.rpartition(".")
+        result = results[stage or list(results)[-1]]
+        if not isinstance(result, Mapping) or field not in result:
+            raise UsageError(
+                f"stages.{name}.take.{argument} is {place!r}, and there is no such field",
+                expected="one of " + ", ".join(result) if isinstance(result, Mapping) else "a result with fields",
+            )
+        taken[argument] = result[field]
+    return taken
+
+
+def _name_pipeline(config: PipelineConfig) -> str:
+    where = config.repo_id or config.path or ""
     return where.removeprefix(pipeline.BUILTIN).rstrip("/").rpartition("/")[2]
 
 
-def _choose_arguments(pipe: Any, config: RunConfig) -> dict[str, Any]:
-    """Give the arguments under `call`, and the number of images where the call does not say it."""
-    arguments = dict(config.call)
+def _choose_arguments(pipe: Any, call: Mapping[str, Any], *, config: RunConfig, is_first: bool) -> dict[str, Any]:
+    """Give the arguments under `call`, and the number of images where the call does not say it; later stages make as
+    many as they are given."""
+    arguments = dict(call)
     number = len(config.seeds) if config.seeds else config.num_images
-    if number == 1:
+    if number == 1 or not is_first or pipeline.count_prompts(pipeline.bind_arguments(pipe, arguments)) == number:
         return arguments
     name = pipeline.choose_batch_argument(pipe)
     if name is None:
@@ -105,7 +174,11 @@ def run_hydra(words: Sequence[str]) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     schema = OmegaConf.structured(RunConfig)
-    for open_place in (schema.call, schema.scheduler.config, schema.pipeline.arguments):
+    open_places = (
+        schema.call, schema.scheduler.config, schema.pipeline.arguments, schema.switches, schema.stages,
+        schema.adapters.lora, schema.adapters.ip_adapter, schema.adapters.textual_inversion,
+    )  # fmt: skip
+    for open_place in open_places:
         OmegaConf.set_struct(open_place, False)  # any key, without a +
     ConfigStore.instance().store(name="schema", node=schema)
     OmegaConf.register_new_resolver("repro_track.sweep_folder", _make_sweep_folder, replace=True, use_cache=True)

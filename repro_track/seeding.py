@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,20 @@ def is_drawn_from_entropy(generator: torch.Generator) -> bool:
     return generator.initial_seed() >= SEED_LIMIT
 
 
+def name_call(index: int) -> str:
+    """Name a call, as its generators' names begin in a record."""
+    return f"call{index}"
+
+
+def name_global(call: int, generator: str) -> str:
+    """Name the state of a global generator when a call began.
+
+    >>> name_global(0, "torch")
+    'call0.global.torch'
+    """
+    return f"{name_call(call)}.global.{generator}"
+
+
 @dataclass
 class GeneratorWatch:
     """Generators as they were given to a pipeline; `finish` reads them again."""
@@ -152,6 +166,57 @@ def read_globals() -> dict[str, Any]:
         for index, state in enumerate(torch.cuda.get_rng_state_all()):
             states[f"cuda:{index}"] = state
     return states
+
+
+def is_same_state(one: Any, other: Any) -> bool:
+    """Whether two states of one kind, as `read_globals` gives them, are equal.
+
+    >>> is_same_state(random.getstate(), random.getstate()), is_same_state(None, random.getstate())
+    (True, False)
+    """
+    if one is None or other is None:
+        return one is other
+    if hasattr(one, "equal"):
+        return bool(one.equal(other))
+    # NumPy's is a tuple with an array in it, Python's one of numbers
+    return len(one) == len(other) and all(np.array_equal(left, right) for left, right in zip(one, other, strict=True))
+
+
+def list_moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """List the global generators whose state is another one now; a GPU's that came into use meanwhile is not known."""
+    return [name for name in before if name in after and not is_same_state(before[name], after[name])]
+
+
+def pack_globals(states: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Give global states as arrays by name (`torch`, `numpy`, `python`, `cuda:0`), for safetensors."""
+    packed = {}
+    for name, state in states.items():
+        if name == "python":
+            version, numbers, gauss = state
+            packed[name] = np.array([version, *numbers, np.nan if gauss is None else gauss], dtype=np.float64)
+        elif name == "numpy":
+            _, keys, position, has_gauss, cached = state
+            packed[name] = np.array([*keys, position, has_gauss, cached], dtype=np.float64)
+        else:
+            packed[name] = state.cpu().numpy().copy()
+    return packed
+
+
+def restore_globals(packed: Mapping[str, np.ndarray]) -> None:
+    """Put global states back that `pack_globals` gave; those that are not among them stay as they are."""
+    import torch
+
+    states = read_globals()
+    for name, array in packed.items():
+        if name == "python":
+            version, *numbers, gauss = array.tolist()
+            states[name] = (int(version), tuple(map(int, numbers)), None if np.isnan(gauss) else gauss)
+        elif name == "numpy":
+            *keys, position, has_gauss, cached = array.tolist()
+            states[name] = ("MT19937", np.array(keys, dtype=np.uint32), int(position), int(has_gauss), cached)
+        elif name in states:
+            states[name] = torch.from_numpy(np.array(array, dtype=np.uint8))
+    _write_globals(states)
 
 
 def _write_globals(states: dict[str, Any]) -> None:

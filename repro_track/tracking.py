@@ -7,6 +7,7 @@ setting and generator that it touched, also when the run fails.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import resource
 import shutil
 import sys
@@ -14,6 +15,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,12 @@ from typing import Any
 from repro_track import (
     __version__,
     command,
+    components,
     config,
     determinism,
+    draws,
     environment,
+    inputs,
     outputs,
     pipeline,
     png,
@@ -33,7 +38,7 @@ from repro_track import (
     trace,
 )
 from repro_track.errors import PipelineError, ReproTrackError, UsageError
-from repro_track.fingerprint import digest_tensor, save_tensors, to_host, to_pixels
+from repro_track.fingerprint import digest_tensor, save_tensors
 from repro_track.handover import Handover, SecondCall, Settings
 from repro_track.outbox import Address, Outbox
 from repro_track.record import (
@@ -42,12 +47,15 @@ from repro_track.record import (
     OUTPUT_TENSORS_NAME,
     RECORD_NAME,
     STATES_NAME,
+    Batch,
     Command,
     Component,
     Config,
     Cost,
     Environment,
+    GeneratorMaker,
     GlobalGenerator,
+    Input,
     Numerics,
     Output,
     PipelineCall,
@@ -60,6 +68,7 @@ from repro_track.record import (
     Status,
     TraceLevel,
     Unavailable,
+    WeightFile,
     make_record_id,
     render_record,
 )
@@ -73,6 +82,8 @@ def track(
     seed: int | None = None,
     seeds: Sequence[int] | None = None,
     generator: str = "cpu",
+    batch: Batch = "together",
+    stages: bool = False,
     determinism: str | Mapping[str, Any] = "strict",
     num_threads: int | None = None,
     trace: TraceLevel = "steps",
@@ -94,6 +105,10 @@ def track(
         seed: the root seed, 0 to 2**32 - 1; null draws one from the system's entropy and records it.
         seeds: an explicit seed for each image of a call, instead of `seed + i` for image i.
         generator: where the generators are that are made for you: `cpu` (the same noise on every device), or `device`.
+        batch: `together`, or `independent`: each image of a call is made alone, so that it does not depend on how many
+            others there are.
+        stages: the calls are stages of one run: each goes on with the generators of the first, instead of beginning with
+            the seeds again.
         determinism: `strict`, `portable`, `fast`, or a mapping as in `conf/determinism`.
         num_threads: torch's threads; null keeps what torch chose, and records it.
         trace: `off`, `steps` (every scheduler step and top-level block), `modules` (every module).
@@ -114,6 +129,8 @@ def track(
         seed=seed,
         seeds=seeds,
         generator=generator,
+        batch=batch,
+        is_staged=stages,
         policy=policy,
         trace_level=trace,
         store=store,
@@ -156,6 +173,8 @@ class TrackedRun:
         seed: int | None,
         seeds: Sequence[int] | None,
         generator: str,
+        batch: Batch = "together",
+        is_staged: bool = False,
         policy: Mapping[str, Any],
         trace_level: TraceLevel,
         store: str | None,
@@ -171,6 +190,8 @@ class TrackedRun:
             raise UsageError(f"trace is {trace_level!r}", expected="one of " + ", ".join(config.TRACE_LEVELS))
         if generator not in ("cpu", "device"):
             raise UsageError(f"generator is {generator!r}", expected="cpu (the same noise on every device) or device")
+        if batch not in ("together", "independent"):
+            raise UsageError(f"batch is {batch!r}", expected="together, or independent (each image alone)")
         threads = policy["num_threads"]
         if threads is not None and threads < 1:
             raise UsageError(
@@ -187,6 +208,7 @@ class TrackedRun:
         self._seeds = seeds
         self._image_seeds = seeding.make_image_seeds(self._root, num_images=len(seeds or ()) or 1, seeds=seeds)
         self._generator_place, self._policy, self._trace_level = generator, policy, trace_level
+        self._batch, self._is_staged = batch, is_staged
         self._name, self._stem, self._resolved, self._overrides = name, stem, resolved, overrides
         self._bundle, self._starts_late, self._is_config = bundle, starts_late, is_config
         self._experiment, self._uri = experiment, config.resolve_store_uri(store)
@@ -196,6 +218,9 @@ class TrackedRun:
         self._stack = contextlib.ExitStack()
         self._phases: dict[str, float] = {}
         self._calls: list[PipelineCall] = []
+        self._next_call = 0
+        self._passed_on: list[Any] | None = None
+        self._draws: dict[str, list[str]] = {}
         self._generators: list[Any] = []
         self._states: dict[str, Any] = {}
         self._outputs: list[Output] = []
@@ -276,42 +301,67 @@ class TrackedRun:
         """Call a diffusers pipeline with its own arguments, and record the call and its outputs.
 
         Without `generator`, one is made for each image from the run's seeds, on the CPU unless the run says otherwise;
-        each call begins with the same seeds again.
+        each call begins with the same seeds again, unless the run has stages. Where the pipeline expects a picture, a
+        video, sound or a tensor, a path or URL can be given instead: it is loaded, and a replay does not need the file.
 
         Returns:
-            what the pipeline returns, untouched.
+            what the pipeline returns, untouched; with `batch=independent` the results of all images, put together.
 
         Raises:
-            UsageError: the pipeline has no such argument, or the number of images and seeds do not agree.
+            UsageError: the pipeline has no such argument, an argument cannot be stored, or the number of images and
+                seeds do not agree.
         """
-        index = len(self._calls)
+        return self.call_pipeline(pipe, arguments)
+
+    def leave_out_call(self) -> bool:
+        """Whether the next call is not wanted, because a replay looks at another one alone; it is counted then."""
+        wanted = self._handover.settings.focus.call if self._handover else None
+        is_left_out = wanted is not None and wanted != self._next_call
+        self._next_call += is_left_out
+        return is_left_out
+
+    def call_pipeline(
+        self,
+        pipe: Any,
+        arguments: Mapping[str, Any],
+        *,
+        stage: str | None = None,
+        adapter_files: tuple[WeightFile, ...] = (),
+    ) -> Any:
+        """Call a pipeline as `__call__` does, as a stage with a name, with adapters whose files are known."""
+        index = self._next_call
+        handover = self._handover
+        pipeline.bind_arguments(pipe, arguments)  # a name that the pipeline does not have, before anything is loaded
+        if handover:
+            arguments = handover.restore_arguments(arguments, call=index)
+        parameters = inspect.signature(type(pipe).__call__).parameters
+        arguments, origins = inputs.load_files(arguments, parameters=parameters)
+        given = {name: value for name, value in arguments.items() if name != "generator"}
+        kept = inputs.keep_inputs(given, folder=self._folder, origins=origins)
         bound = pipeline.bind_arguments(pipe, arguments)
-        watch = self._watch_generators(pipe, bound, index=index)
-        if watch.made_by == "repro_track" and watch.generators:
-            given = watch.generators if len(watch.generators) > 1 else watch.generators[0]
-            arguments = {**arguments, "generator": given}
+        call = _Call(index, pipe, arguments, bound, self._watch_generators(pipe, bound, index=index), self._batch)
         if self._outbox is not None:
             self._outbox.check()  # a store that cannot be used is better known before an hour of computing
         self._start()
-        handover = self._handover
+        self._next_call += 1
         with handover.restored_schedulers(pipe, call=index) if handover else contextlib.nullcontext():
-            return self._record_call(pipe, arguments, bound=bound, watch=watch)
+            return self._record_call(call, stage=stage, kept=kept, adapter_files=adapter_files)
 
     def _record_call(
-        self, pipe: Any, arguments: Mapping[str, Any], *, bound: Mapping[str, Any], watch: seeding.GeneratorWatch
+        self, call: _Call, *, stage: str | None, kept: tuple[Input, ...], adapter_files: tuple[WeightFile, ...]
     ) -> Any:
         """Call the pipeline, and keep everything that the call is and gives."""
-        index = len(self._calls)
-        settings = self._handover.settings if self._handover else Settings()
+        pipe, settings = call.pipe, self._handover.settings if self._handover else Settings()
         with self.timed("describe"):
-            components = pipeline.describe_components(pipe)
+            parts = components.describe_components(pipe)
             if self._handover:
-                self._handover.check_weights(components, call=index)
-        global_states = seeding.read_globals() if settings.twice else {}
+                self._handover.check_weights(parts, adapter_files, call=call.index)
+                self._handover.restore_globals(call=call.index)
+        global_states = seeding.read_globals()
         watched = trace.recording(pipe.components, level=self._trace_level, inputs=settings.inputs)
         with self.timed("call"), watched as collector:
             try:
-                result = pipe(**arguments)
+                result = call.make(image=settings.focus.image)
             except Exception as error:
                 if not self._is_config:
                     raise
@@ -321,29 +371,49 @@ class TrackedRun:
                     advice="check the arguments under call; the run is logged as failed",
                 ) from error
             finally:
-                self._generators.extend(watch.finish())
-                self._states.update(watch.states)
+                self._generators.extend(call.watch.finish())
+                self._states.update(call.watch.states)
+                packed = seeding.pack_globals(global_states)
+                self._states.update({seeding.name_global(call.index, name): one for name, one in packed.items()})
                 if collector.latents is not None:
-                    self._latents[f"call{index}"] = collector.latents
-                self._calls.append(
-                    self._make_call(pipe, bound, index=index, components=components, collected=collector.finish())
-                )
+                    self._latents[seeding.name_call(call.index)] = collector.latents
+                made = self._make_call(call, parts=parts, collected=collector.finish())
+                update = {"stage": stage, "inputs": kept, "adapter_files": adapter_files}
+                self._calls.append(made.model_copy(update=update))
+        if not self.is_replay:
+            with self.timed("draws"):
+                self._find_draws(call, before=global_states)
         with self.timed("outputs"):
-            for raw in _list_outputs(result, bound, index=index):
-                self._keep_output(raw)
+            sampling_rate, frame_rate = pipeline.find_sampling_rate(pipe), _find_frame_rate(call.bound)
+            for raw in _list_outputs(result, call):
+                self._keep_output(raw, sampling_rate=sampling_rate, frame_rate=frame_rate)
         if settings.twice:
-            with watch.rewound(), seeding.rewound_globals(global_states):
-                self._second_calls.append(self._call_again(pipe, arguments, bound=bound))
+            with call.watch.rewound(), seeding.rewound_globals(global_states):
+                self._second_calls.append(self._call_again(call))
         return result
 
-    def _call_again(self, pipe: Any, arguments: Mapping[str, Any], *, bound: Mapping[str, Any]) -> SecondCall:
+    def _call_again(self, call: _Call) -> SecondCall:
         """Call the pipeline as it was just called: where the second result differs, the first call left something behind."""
         first = self._calls[-1]
-        with trace.recording(pipe.components, level=self._trace_level) as collector:
-            result = pipe(**arguments)
-        listed = _list_outputs(result, bound, index=first.index)
-        digests = {raw.name: digest_tensor(raw.value) for raw in listed if raw.kind != "unknown"}
+        with trace.recording(call.pipe.components, level=self._trace_level) as collector:
+            result = call.make()
+        digests = {
+            raw.name: digest_tensor(outputs.to_exact(raw))
+            for raw in _list_outputs(result, call)
+            if raw.kind != "unknown"
+        }
         return SecondCall(first.model_copy(update={"trace": collector.finish()}), digests)
+
+    def _find_draws(self, call: _Call, *, before: Mapping[str, Any]) -> None:
+        """Where the call drew from a global generator: name the lines that did, by repeating it up to its last draw."""
+        after = seeding.read_globals()
+        if not seeding.list_moved(before, after):
+            return
+        with call.watch.rewound(), pipeline.undisturbed(call.pipe):
+            found = draws.find_draws(call.make, before=before, after=after)
+        for name, lines in found.items():
+            known = self._draws.setdefault(name, [])
+            known += [line for line in lines if line not in known]
 
     def add_output(self, name: str, value: Any) -> None:
         """Record an output that is not a pipeline's: a tensor, an array, a picture, or the path of a file.
@@ -424,15 +494,27 @@ class TrackedRun:
     def _watch_generators(self, pipe: Any, bound: Mapping[str, Any], *, index: int) -> seeding.GeneratorWatch:
         """Take the caller's generators, or make our own; put back the states of those that no seed explains."""
         given = bound.get("generator")
-        prefix = f"call{index}"
         if given is not None:
             generators = list(given) if isinstance(given, (list, tuple)) else [given]
-            if self._handover:
-                self._handover.restore_generators(generators, prefix=prefix)
-            return seeding.GeneratorWatch(prefix, generators, made_by="caller")
-        if "generator" not in bound:
-            return seeding.GeneratorWatch(prefix, [], made_by="repro_track")
+        else:
+            generators = self._make_generators(pipe, bound) if "generator" in bound else []
+        if self._handover:
+            self._handover.restore_generators(generators, call=index)
+        made_by: GeneratorMaker = "repro_track" if given is None else "caller"
+        return seeding.GeneratorWatch(seeding.name_call(index), generators, made_by=made_by)
+
+    def _make_generators(self, pipe: Any, bound: Mapping[str, Any]) -> list[Any]:
+        """Make a generator for each image, or one for all where the pipeline takes no list; stages pass theirs on."""
         number = max(pipeline.count_images(bound), 1)
+        if number > 1 and self._batch == "together" and not pipeline.takes_several_generators(pipe):
+            number = 1
+        if self._passed_on is not None:
+            if len(self._passed_on) not in (1, number):
+                raise UsageError(
+                    f"this stage makes {number} images, and {len(self._passed_on)} generators are passed on to it",
+                    expected="as many images in each stage",
+                )
+            return self._passed_on
         if self._seeds is not None and number != len(self._seeds):
             raise UsageError(
                 f"the call makes {number} images, and there are {len(self._seeds)} seeds",
@@ -440,35 +522,45 @@ class TrackedRun:
             )
         self._image_seeds = seeding.make_image_seeds(self._root, num_images=number, seeds=self._seeds)
         device = "cpu" if self._generator_place == "cpu" else str(pipe.device)
-        return seeding.GeneratorWatch(
-            prefix, seeding.make_generators(self._image_seeds, device=device), made_by="repro_track"
-        )
+        made = seeding.make_generators(self._image_seeds, device=device)
+        if self._is_staged:
+            self._passed_on = made
+        return made
 
-    def _make_call(
-        self, pipe: Any, bound: Mapping[str, Any], *, index: int, components: tuple[Component, ...], collected: Any
-    ) -> PipelineCall:
-        plain = {name: pipeline.to_plain(value) for name, value in bound.items() if name != "generator"}
-        location = getattr(pipe, "name_or_path", None) or getattr(pipe.config, "_name_or_path", None)
+    def _make_call(self, call: _Call, *, parts: tuple[Component, ...], collected: Any) -> PipelineCall:
+        plain = {name: inputs.to_plain(value) for name, value in call.bound.items() if name != "generator"}
+        location = getattr(call.pipe, "name_or_path", None) or getattr(call.pipe.config, "_name_or_path", None)
         return PipelineCall(
-            index=index,
-            class_name=type(pipe).__name__,
+            index=call.index,
+            class_name=type(call.pipe).__name__,
             name_or_path=location,
-            commit=pipeline.find_commit(components),
+            commit=components.find_commit(parts),
             arguments=redact_tree(plain)[0],
-            components=components,
+            components=parts,
             trace=collected,
+            batch=self._batch,
         )
 
-    def _keep_output(self, raw: outputs.RawOutput) -> None:
+    def _keep_output(
+        self, raw: outputs.RawOutput, *, sampling_rate: int | None = None, frame_rate: float | None = None
+    ) -> None:
         if raw.kind == "unknown":
             self._unknown.append(f"output {raw.name} is a {type(raw.value).__name__}, which cannot be compared")
             return
         # a replay's pictures name the run that they reproduce: then equal pictures are equal files
         owner = self._handover.expected.record_id if self._handover else self.record_id
-        self._outputs.append(outputs.keep_output(raw, folder=self._folder / "outputs", record_id=owner))
-        self._tensors[raw.name] = to_host(raw.value).copy()  # the caller may write into the value afterwards
-        if raw.kind == "image" and len(self._pictures) < 16:
-            self._pictures.append(to_pixels(raw.value))
+        self._outputs.append(
+            outputs.keep_output(
+                raw,
+                folder=self._folder / "outputs",
+                record_id=owner,
+                sampling_rate=sampling_rate,
+                frame_rate=frame_rate,
+            )
+        )
+        self._tensors[raw.name] = outputs.to_exact(raw).copy()  # the caller may write into the value afterwards
+        if len(self._pictures) < 16 and (preview := outputs.get_preview(raw)) is not None:
+            self._pictures.append(preview)
 
     # --- closing
 
@@ -560,7 +652,9 @@ class TrackedRun:
             origin=self._origin,
             images=self._image_seeds,
             generators=tuple(self._generators),
-            global_generators=moved,
+            global_generators=tuple(
+                one.model_copy(update={"drawn_at": tuple(self._draws.get(one.name, ()))}) for one in moved
+            ),
             closed=not any(one.moved for one in moved),
         )
 
@@ -576,11 +670,46 @@ class TrackedRun:
         )
 
 
-def _list_outputs(result: Any, bound: Mapping[str, Any], *, index: int) -> list[outputs.RawOutput]:
+@dataclass(frozen=True)
+class _Call:
+    """One call of a pipeline, ready to be made, more than once if need be."""
+
+    index: int
+    pipe: Any
+    arguments: Mapping[str, Any]
+    bound: Mapping[str, Any]
+    watch: seeding.GeneratorWatch
+    batch: Batch
+
+    def make(self, *, image: int | None = None) -> Any:
+        """Call the pipeline; images that are independent one by one, or only the one that is wanted."""
+        generators = self.watch.generators if self.watch.made_by == "repro_track" else []
+        number = pipeline.count_images(self.bound)
+        if self.batch == "together" or number == 1:
+            named = {"generator": generators if len(generators) > 1 else generators[0]} if generators else {}
+            return self.pipe(**{**self.arguments, **named})
+        results: list[Any] = []
+        given = list(self.watch.generators)
+        for index in range(number):
+            if image is not None and index != image:
+                results.append(None)
+                continue
+            named = {"generator": given[index]} if len(given) == number else {"generator": given[0]} if given else {}
+            alone = pipeline.split_arguments(self.arguments, bound=self.bound, index=index)
+            results.append(self.pipe(**{**alone, **named}))
+        return outputs.join_results(results)
+
+
+def _list_outputs(result: Any, call: _Call) -> list[outputs.RawOutput]:
     """List a call's outputs; those of the second and later calls have the call in their names."""
-    prefix = f"call{index}." if index else ""
-    listed = outputs.list_outputs(result, latent=bound.get("output_type") == "latent")
+    prefix = f"{seeding.name_call(call.index)}." if call.index else ""
+    listed = outputs.list_outputs(result, latent=call.bound.get("output_type") == "latent")
     return [outputs.RawOutput(f"{prefix}{raw.name}", raw.kind, raw.value) for raw in listed]
+
+
+def _find_frame_rate(bound: Mapping[str, Any]) -> float | None:
+    given = next((bound[name] for name in ("frame_rate", "fps") if bound.get(name)), None)
+    return float(given) if isinstance(given, (int, float)) else None
 
 
 def _choose_folder(handover: Handover | None, *, ordinal: int, record_id: str) -> Path:

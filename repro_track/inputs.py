@@ -1,0 +1,421 @@
+"""What a call is given: loaded where a path or URL stands for it, kept by content, put back on a replay.
+
+It never keeps code: a function, an open file or any other object that bytes do not describe is refused by its name,
+before anything runs. It never changes a value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+from repro_track import media
+from repro_track.errors import RecordError, ReplayError, ReproTrackError, UsageError, first_line
+from repro_track.fingerprint import (
+    HostTensor,
+    digest_tensor,
+    is_channels_last,
+    is_torch_tensor,
+    load_tensors,
+    save_tensors,
+    to_host,
+    to_torch,
+)
+from repro_track.record import Input
+from repro_track.redaction import redact_text, redact_url
+
+FOLDER = "inputs"
+_VALUE = "value"
+_MEDIA = re.compile(r"PIL|\bImage\b|PipelineImageInput|Tensor|ndarray")
+_MEDIA_NAME = re.compile(r"image|video|mask|audio|latents|embeds")
+
+
+# --- paths and URLs -----------------------------------------------------------------------------------------------
+
+
+def load_files(
+    arguments: Mapping[str, Any], *, parameters: Mapping[str, inspect.Parameter]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Load what a path or URL stands for, where the pipeline expects a picture, a video, sound or numbers.
+
+    Args:
+        arguments: of a call.
+        parameters: of the pipeline's own signature: an annotation that names pictures, arrays or tensors and not `str` means
+            that text there can only be a path.
+
+    Returns:
+        the arguments, and by place (`image.0`) where each loaded value came from.
+
+    Raises:
+        UsageError: it is not there, or not what its suffix says.
+    """
+    origins: dict[str, str] = {}
+    loaded = dict(arguments)
+    for name, value in arguments.items():
+        parameter = parameters.get(name)
+        if parameter is not None and takes_files(parameter):
+            as_array = "Tensor" not in str(parameter.annotation) and "ndarray" in str(parameter.annotation)
+            loaded[name] = _load_each(value, name, parameter, origins, as_array=as_array)
+    return loaded, origins
+
+
+def takes_files(parameter: inspect.Parameter) -> bool:
+    """Whether text given for this parameter can stand for a file.
+
+    >>> def call(image: np.ndarray, prompt: str, strength: float): ...
+    >>> [takes_files(one) for one in inspect.signature(call).parameters.values()]
+    [True, False, False]
+    """
+    if parameter.annotation is parameter.empty:
+        return _MEDIA_NAME.search(parameter.name) is not None
+    text = str(parameter.annotation)
+    return "Callable" not in text and _MEDIA.search(text) is not None
+
+
+def _load_each(value: Any, place: str, parameter: inspect.Parameter, origins: dict[str, str], *, as_array: bool) -> Any:
+    if isinstance(value, (list, tuple)):
+        items = [
+            _load_each(item, f"{place}.{index}", parameter, origins, as_array=as_array)
+            for index, item in enumerate(value)
+        ]
+        return type(value)(items) if type(value) in (list, tuple) else items
+    if not isinstance(value, (str, Path)):
+        return value
+    text = str(value)
+    takes_text = re.search(r"\bstr\b", str(parameter.annotation)) is not None
+    if takes_text and not (_is_url(text) or Path(text).expanduser().is_file()):
+        return value
+    origins[place] = redact_url(text) if _is_url(text) else str(Path(text).expanduser().absolute())
+    return load_file(text, name=place, as_array=as_array)
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+def load_file(text: str, *, name: str, as_array: bool = False) -> Any:
+    """Load a picture, a video (its frames), sound, or an array, by the suffix of a path or URL.
+
+    Args:
+        text: the path or URL. `FILE.safetensors#KEY` chooses one tensor of several.
+        name: the argument, for the message.
+        as_array: give a NumPy array where the file holds numbers, instead of a tensor.
+
+    Raises:
+        UsageError: it is not there, or not what its suffix says.
+    """
+    path, _, key = text.partition("#")
+    suffix = Path(urlsplit(path).path if _is_url(path) else path).suffix.lower()
+    try:
+        if _is_url(text):
+            with tempfile.TemporaryDirectory() as folder:
+                local = Path(folder) / f"input{suffix}"
+                local.write_bytes(_fetch(text))
+                return _read(local, key, suffix=suffix, as_array=as_array)
+        local = Path(path).expanduser()
+        if not local.is_file():
+            raise UsageError(
+                f"{name} is {text!r}, and there is no such file",
+                expected="the path or URL of a picture, a video, a WAV file, or numbers (.safetensors, .npy)",
+                advice="check the path (relative ones start at the working directory)",
+            )
+        return _read(local, key, suffix=suffix, as_array=as_array)
+    except (OSError, ValueError, RecordError) as error:
+        reason = error.found if isinstance(error, ReproTrackError) else redact_text(first_line(error))
+        raise UsageError(f"{name} is {redact_text(text)!r}, which cannot be loaded: {reason}") from error
+
+
+def _fetch(url: str) -> bytes:
+    import requests  # there with huggingface_hub's and MLflow's own needs
+
+    answer = requests.get(url, timeout=60)
+    answer.raise_for_status()
+    return answer.content
+
+
+def _read(path: Path, key: str, *, suffix: str, as_array: bool) -> Any:
+    if suffix in media.VIDEO_SUFFIXES:
+        return media.read_frames(path)
+    if suffix == ".wav":
+        return _to_value(to_host(media.read_wav(path)), as_array=as_array)
+    if suffix == ".npy":
+        return _to_value(to_host(np.load(path, allow_pickle=False)), as_array=as_array)
+    if suffix == ".safetensors":
+        tensors = load_tensors(path)
+        if key not in tensors and len(tensors) != 1:
+            raise ValueError(f"it has {len(tensors)} tensors, {', '.join(sorted(tensors)[:8])}: name one, FILE#NAME")
+        return _to_value(tensors[key] if key in tensors else next(iter(tensors.values())), as_array=as_array)
+    from diffusers.utils import load_image
+
+    with Image.open(path) as picture:
+        picture.load()
+        return load_image(picture)  # as diffusers does: turned upright by its EXIF, and RGB
+
+
+def _to_value(host: HostTensor, *, as_array: bool) -> Any:
+    if as_array:
+        return host.to_numpy().copy()
+    return to_torch(host)
+
+
+# --- keeping ------------------------------------------------------------------------------------------------------
+
+
+def walk_leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Walk through lists, tuples, dicts, sets and dataclasses; gives every other value with its place."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from walk_leaves(item, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from walk_leaves(item, f"{place}.{index}")
+    elif isinstance(value, (set, frozenset)):
+        for item in value:
+            yield from walk_leaves(item, place)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from walk_leaves(getattr(value, field.name), f"{place}.{field.name}")
+    else:
+        yield place, value
+
+
+def keep_inputs(arguments: Mapping[str, Any], *, folder: Path, origins: Mapping[str, str]) -> tuple[Input, ...]:
+    """Keep every picture, array and tensor of a call, each content once, and refuse what cannot be kept.
+
+    Args:
+        arguments: those that the call was given, without its generators.
+        folder: the run's folder; files go to `inputs/` in it.
+        origins: where values were loaded from, by place.
+
+    Raises:
+        UsageError: an argument holds something that bytes do not describe. Nothing was written then.
+    """
+    leaves = list(walk_leaves(arguments, ""))
+    for place, value in leaves:
+        _check_storable(place, value)
+    kept = []
+    for place, value in leaves:
+        if is_torch_tensor(value) or isinstance(value, (np.ndarray, Image.Image)):
+            origin = origins.get(place) or next(
+                (text for of, text in origins.items() if place.startswith(f"{of}.")), None
+            )
+            kept.append(_keep(place, value, folder=folder, origin=origin))
+    return tuple(kept)
+
+
+_PLAIN = (type(None), bool, int, float, str, bytes, Path, enum.Enum, np.generic, np.ndarray, Image.Image)
+
+
+def _check_storable(place: str, value: Any) -> None:
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        found = "an array of Python objects"
+    elif isinstance(value, _PLAIN) or is_torch_tensor(value) or type(value).__module__ == "torch":
+        return  # the last: a dtype, a device, a memory format
+    elif callable(value) and hasattr(value, "__name__"):
+        found = f"the function {value.__name__}"
+    elif hasattr(value, "read") and hasattr(value, "close"):
+        found = f"an open file ({getattr(value, 'name', '') or type(value).__name__})"
+    else:
+        found = f"a {type(value).__module__}.{type(value).__qualname__}"
+    raise UsageError(
+        f"the argument {place} is {found}, which cannot be stored with the run",
+        expected="numbers, text, pictures, arrays, tensors, and lists and dicts of them: a replay has to bring them back",
+        advice="call the pipeline without it; every step is traced anyway"
+        if "callback" in place
+        else "give its content instead",
+    )
+
+
+def _keep(place: str, value: Any, *, folder: Path, origin: str | None) -> Input:
+    if isinstance(value, Image.Image):
+        return _keep_picture(place, value, folder=folder, origin=origin)
+    host = to_host(value)
+    digest = digest_tensor(host)
+    file = f"{FOLDER}/{digest[:32]}.safetensors"
+    if not (folder / file).exists():
+        save_tensors(folder / file, {_VALUE: host})
+    is_tensor = is_torch_tensor(value)
+    return Input(
+        name=place,
+        kind="tensor" if is_tensor else "array",
+        dtype=host.dtype,
+        shape=host.shape,
+        sha256=digest,
+        file=file,
+        device=str(value.device) if is_tensor else None,
+        channels_last=is_tensor and is_channels_last(value),
+        origin=origin,
+    )
+
+
+def _keep_picture(place: str, picture: Image.Image, *, folder: Path, origin: str | None) -> Input:
+    """Keep a picture as PNG where that gives the same mode and bytes back, else as its bytes."""
+    host = to_host(picture)
+    digest = digest_picture(picture)
+    path = folder / FOLDER / f"{digest[:32]}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        try:
+            _strip(picture).save(path, format="PNG", compress_level=1)
+            with Image.open(path) as back:
+                is_exact = back.mode == picture.mode and digest_picture(back) == digest
+        except (OSError, ValueError, KeyError):  # a mode that PNG does not have
+            is_exact = False
+        if not is_exact:
+            path.unlink(missing_ok=True)
+            path = path.with_suffix(".safetensors")
+            save_tensors(path, {_VALUE: np.frombuffer(picture.tobytes(), dtype=np.uint8)})
+    return Input(
+        name=place,
+        kind="picture",
+        dtype=host.dtype,
+        shape=(picture.height, picture.width, *host.shape[2:]),
+        sha256=digest,
+        file=f"{FOLDER}/{path.name}",
+        mode=picture.mode,
+        origin=origin,
+    )
+
+
+def _strip(picture: Image.Image) -> Image.Image:
+    """Give the picture without what hangs on it: EXIF with places, prompts of other programs. The palette stays."""
+    bare = Image.frombytes(picture.mode, picture.size, picture.tobytes())
+    if picture.mode == "P":
+        bare.putpalette(picture.getpalette("RGB") or [])
+    return bare
+
+
+def digest_picture(picture: Image.Image) -> str:
+    """Give the sha256 of a picture's values; of one with a palette, of the colours that they stand for."""
+    return digest_tensor(picture.convert("RGBA") if picture.mode == "P" else picture)
+
+
+def to_plain(value: Any) -> Any:
+    """Give a JSON value for anything: tensors, arrays and pictures by digest, other objects by class and name."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((to_plain(item) for item in value), key=repr)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path) or (type(value).__module__ == "torch" and not is_torch_tensor(value)):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return to_plain(value.value)
+    if isinstance(value, Image.Image):
+        return {"sha256": digest_picture(value), "type": type(value).__name__, "shape": list(value.size)}
+    try:
+        return {"sha256": digest_tensor(value), "type": type(value).__name__, "shape": list(value.shape)}
+    except TypeError:
+        named = getattr(value, "__qualname__", None)
+        owner = type(value) if named is None else value
+        return f"{owner.__module__}.{named or owner.__qualname__}"
+
+
+# --- putting back -------------------------------------------------------------------------------------------------
+
+
+def restore_inputs(
+    given: Mapping[str, Any],
+    *,
+    recorded: Mapping[str, Any],
+    inputs: Sequence[Input],
+    folder: Path,
+    wanted: Callable[[Input], bool],
+) -> dict[str, Any]:
+    """Give a call's arguments with recorded values in the place of those that are wanted back.
+
+    Args:
+        given: the arguments as they are now.
+        recorded: the record's arguments: where in lists and dicts each input belongs.
+        inputs: the record's.
+        folder: where their files are.
+        wanted: which of them to put back.
+
+    Raises:
+        ReplayError: a file is missing, or its content is not the recorded one.
+    """
+    chosen = {one.name: one for one in inputs if wanted(one)}
+    restored = dict(given)
+    for name in {place.partition(".")[0] for place in chosen}:
+        restored[name] = _rebuild(given.get(name), recorded.get(name), name, chosen, folder)
+    return restored
+
+
+def _rebuild(given: Any, recorded: Any, place: str, chosen: Mapping[str, Input], folder: Path) -> Any:
+    if place in chosen:
+        return load_input(chosen[place], folder=folder)
+    if not any(name.startswith(f"{place}.") for name in chosen):
+        return recorded if given is None else given
+
+    def rebuild(key: Any, was: Any, item: Any) -> Any:
+        return _rebuild(was, item, f"{place}.{key}", chosen, folder)
+
+    if isinstance(recorded, Mapping):
+        if dataclasses.is_dataclass(given) and not isinstance(given, type):
+            changed = {key: rebuild(key, getattr(given, key), item) for key, item in recorded.items()}
+            return dataclasses.replace(given, **changed)
+        former = given if isinstance(given, Mapping) else {}
+        return {key: rebuild(key, former.get(key), item) for key, item in recorded.items()}
+    items = given if isinstance(given, (list, tuple)) and len(given) == len(recorded) else [None] * len(recorded)
+    rebuilt = [rebuild(index, was, item) for index, (was, item) in enumerate(zip(items, recorded, strict=True))]
+    return tuple(rebuilt) if isinstance(given, tuple) else rebuilt
+
+
+def load_input(part: Input, *, folder: Path) -> Any:
+    """Load one recorded input, of the kind and on the device that it was.
+
+    Raises:
+        ReplayError: its file is missing, or its content is not the recorded one.
+    """
+    path = folder / part.file
+    try:
+        if path.suffix == ".png":
+            with Image.open(path) as file:
+                file.load()
+                value: Any = file.copy()
+        elif part.kind == "picture":
+            height, width = part.shape[:2]
+            content = load_tensors(path)[_VALUE].data
+            value = Image.frombytes(str(part.mode), (width, height), bytes(content))
+        else:
+            value = load_tensors(path)[_VALUE]
+        actual = digest_picture(value) if part.kind == "picture" else digest_tensor(value)
+    except (OSError, ValueError, KeyError, RecordError) as error:
+        raise ReplayError(
+            f"the input {part.name} cannot be loaded from {part.file}: {first_line(error)}",
+            expected="the artifact as it was logged",
+            advice="repro-track verify says what else was altered",
+        ) from error
+    if actual != part.sha256:
+        raise ReplayError(
+            f"the input {part.name} in {part.file} is not the recorded one: sha256 {actual}",
+            expected=f"sha256 {part.sha256}",
+            advice="restore the artifact; repro-track verify says what else was altered",
+        )
+    if part.kind == "picture":
+        return value
+    if part.kind == "array":
+        return value.to_numpy().copy()
+    import torch
+
+    tensor = to_torch(value)
+    if part.channels_last:
+        tensor = tensor.contiguous(memory_format=torch.channels_last)
+    return tensor.to(part.device) if part.device else tensor
