@@ -74,6 +74,8 @@ def to_host(value: Any) -> HostTensor:
         flat = value.detach().cpu().contiguous().reshape(-1)
         import torch  # loaded already: the value is a torch tensor
 
+        if flat.numel() == 1:
+            flat = flat.as_strided((1,), (1,))  # one element that was expanded counts as contiguous, with a stride of 0
         raw = flat.view(torch.uint8).numpy()
         return HostTensor(dtype, tuple(value.shape), memoryview(raw))
     if hasattr(value, "getbands") and hasattr(value, "mode"):

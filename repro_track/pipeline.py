@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -116,8 +118,15 @@ def build_pipeline(stage: StageConfig, *, dtype: str, device: str) -> tuple[Any,
     if not is_accelerate_available():
         named["low_cpu_mem_usage"] = False  # the default without accelerate is the same, and a warning
     _quieten_diffusers()
+    named |= {"dtype": torch_dtype, **config.arguments}
     try:
-        pipe = pipeline_class.from_pretrained(location, dtype=torch_dtype, **named, **config.arguments)
+        try:
+            pipe = pipeline_class.from_pretrained(location, **named)
+        except (ValueError, AttributeError, ImportError):
+            with _deprecated_found(location, revision=config.revision) as is_deprecated:
+                if not is_deprecated:
+                    raise
+                pipe = pipeline_class.from_pretrained(location, **named)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError) as error:
         raise PipelineError(
             f"{pipeline_class.__name__} cannot be loaded from {location}: {first_line(error)}",
@@ -134,6 +143,34 @@ def build_pipeline(stage: StageConfig, *, dtype: str, device: str) -> tuple[Any,
     pipe = pipe.to(target)
     apply_switches(pipe, stage.switches)
     return pipe, files
+
+
+@contextlib.contextmanager
+def _deprecated_found(location: str, *, revision: str | None) -> Iterator[bool]:
+    """Let diffusers' loader find the classes that it has moved into `pipelines.deprecated`, where it does not look itself
+    (0.42: UnCLIP, Stable Cascade); gives whether the pipeline names any."""
+    import diffusers
+    from diffusers import pipelines
+    from diffusers.pipelines import deprecated
+
+    index = diffusers.DiffusionPipeline.load_config(location, revision=revision)
+    declared = [pair[1] for pair in index.values() if isinstance(pair, (list, tuple)) and len(pair) == 2 and pair[1]]
+    missing = {name for name in declared if not hasattr(diffusers, name)}
+    with contextlib.ExitStack() as stack:
+        found = False
+        for one in pkgutil.iter_modules(deprecated.__path__):
+            folder = importlib.import_module(f"{deprecated.__name__}.{one.name}")
+            for name in {name for name in missing if hasattr(folder, name)}:
+                # a repository names the folder that the class was in, or diffusers itself
+                for owner, attribute, value in (
+                    (diffusers, name, getattr(folder, name)),
+                    (pipelines, one.name, folder),
+                ):
+                    if attribute not in vars(owner):
+                        setattr(owner, attribute, value)
+                        stack.callback(delattr, owner, attribute)
+                found = True
+        yield found
 
 
 def _quieten_diffusers() -> None:

@@ -413,7 +413,7 @@ class TrackedRun:
             found = draws.find_draws(call.make, before=before, after=after)
         for name, lines in found.items():
             known = self._draws.setdefault(name, [])
-            known += [line for line in lines if line not in known]
+            known += [line for line in lines or [f"call {call.index}, not seen again"] if line not in known]
 
     def add_output(self, name: str, value: Any) -> None:
         """Record an output that is not a pipeline's: a tensor, an array, a picture, or the path of a file.
@@ -653,7 +653,10 @@ class TrackedRun:
             images=self._image_seeds,
             generators=tuple(self._generators),
             global_generators=tuple(
-                one.model_copy(update={"drawn_at": tuple(self._draws.get(one.name, ()))}) for one in moved
+                one.model_copy(update={"drawn_at": tuple(self._draws.get(one.name, [_ELSEWHERE]))})
+                if one.moved
+                else one
+                for one in moved
             ),
             closed=not any(one.moved for one in moved),
         )
@@ -698,6 +701,9 @@ class _Call:
             alone = pipeline.split_arguments(self.arguments, bound=self.bound, index=index)
             results.append(self.pipe(**{**alone, **named}))
         return outputs.join_results(results)
+
+
+_ELSEWHERE = "outside of the pipelines' calls"
 
 
 def _list_outputs(result: Any, call: _Call) -> list[outputs.RawOutput]:
