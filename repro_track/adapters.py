@@ -73,9 +73,12 @@ def load_adapters(pipe: Any, config: AdaptersConfig) -> tuple[WeightFile, ...]:
     return tuple(files)
 
 
-def resolve_path(path: str | None) -> str | None:
-    """Make a local path absolute, so that a replay may start elsewhere; a Hub repository's id stays."""
-    return str(Path(path).expanduser().absolute()) if path and Path(path).expanduser().exists() else path
+def resolve_adapter(one: AdapterConfig) -> AdapterConfig:
+    """Name the file itself where an adapter is on this machine, so that a replay may start elsewhere; what is on the Hub stays."""
+    file = find_adapter_file(one)
+    if file is None or not Path(str(one.path)).expanduser().exists():
+        return one
+    return AdapterConfig(str(file), scale=one.scale)
 
 
 def _load_loras(pipe: Any, wanted: Mapping[str, AdapterConfig]) -> None:

@@ -7,6 +7,7 @@ restored into the replay's own folder, which is gone afterwards, or into caches.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import json
 import os
@@ -172,29 +173,38 @@ def _check_restored_weights(record: RunRecord, *, move: command.Move) -> None:
 
 
 def _write_config(attempt: Attempt) -> None:
-    """Write the resolved config for the child, with the pipeline pinned, and found where its weights are now."""
+    """Write the resolved config for the child, with each pipeline pinned, and found where its weights are now."""
     import yaml
 
     plan, folder = attempt.plan, attempt.handover.folder
-    resolved = dict(attempt.found.record.config.resolved)
-    chosen = dict(plan.pipeline)
+    resolved = copy.deepcopy(attempt.found.record.config.resolved)
     replaced = {Path(one.path): Path(one.source) for one in plan.weights if one.source and Path(one.source).is_file()}
-    if replaced and chosen.get("path"):
-        chosen["path"] = str(_shadow_pipeline(chosen["path"], replaced=replaced, target=folder / "pipeline"))
-    if chosen:
-        resolved["pipeline"] = chosen
+    for stage, pinned in plan.pipelines.items():
+        config = resolved["stages"][stage] if stage else resolved
+        config["pipeline"] = chosen = dict(pinned)
+        if path := chosen.get("path"):
+            base = Path(
+                pipeline.find_builtin(path.removeprefix(pipeline.BUILTIN))
+                if path.startswith(pipeline.BUILTIN)
+                else path
+            )
+            inside = {one: other for one, other in replaced.items() if one.is_relative_to(base)}
+            if inside:
+                chosen["path"] = str(
+                    _shadow_pipeline(base, replaced=inside, target=folder / f"pipeline-{stage or 'only'}")
+                )
+        for wanted in config.get("adapters", {}).values():
+            for adapter in wanted.values():
+                adapter["path"] = str(replaced.get(Path(adapter["path"]), adapter["path"]))
     (folder / CONFIG_NAME).write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
 
 
-def _shadow_pipeline(path: str, *, replaced: Mapping[Path, Path], target: Path) -> Path:
+def _shadow_pipeline(base: Path, *, replaced: Mapping[Path, Path], target: Path) -> Path:
     """Make a folder that looks like a saved pipeline, by links, in which some files are other ones.
 
     Raises:
         ReplayError: the pipeline's folder is gone, and the weights that were found are not in another like it.
     """
-    base = Path(path)
-    if path.startswith(pipeline.BUILTIN):
-        base = Path(pipeline.find_builtin(path.removeprefix(pipeline.BUILTIN)))
     if not base.is_dir():
         recorded, other = next(iter(replaced.items()))
         inside = recorded.relative_to(base)

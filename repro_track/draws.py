@@ -53,6 +53,8 @@ class _Watch:
         self.lines: dict[str, list[str]] = {name: [] for name in ends}
         self._ends, self._states = ends, dict(states)
         self._place = ""
+        self._owner = threading.get_ident()
+        self._is_done = False
         self._own: dict[CodeType, bool] = {}
 
     @contextlib.contextmanager
@@ -86,7 +88,9 @@ class _Watch:
                 is_new = True
                 if self._place and self._place not in self.lines[name]:
                     self.lines[name].append(self._place)
-        if is_new and all(seeding.is_same_state(self._states[name], end) for name, end in self._ends.items()):
+        if is_new:
+            self._is_done = all(seeding.is_same_state(self._states[name], end) for name, end in self._ends.items())
+        if self._is_done and threading.get_ident() == self._owner:  # another thread would only end itself
             raise _AllExplainedError
 
 

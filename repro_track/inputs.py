@@ -378,25 +378,25 @@ def _rebuild(given: Any, recorded: Any, place: str, chosen: Mapping[str, Input],
     return tuple(rebuilt) if isinstance(given, tuple) else rebuilt
 
 
-def load_input(part: Input, *, folder: Path) -> Any:
-    """Load one recorded input, of the kind and on the device that it was.
+def read_input(part: Input, *, folder: Path) -> Image.Image | HostTensor:
+    """Read one recorded input, without torch, and see that its content is the recorded one.
 
     Raises:
         ReplayError: its file is missing, or its content is not the recorded one.
     """
     path = folder / part.file
+    value: Image.Image | HostTensor
     try:
         if path.suffix == ".png":
             with Image.open(path) as file:
                 file.load()
-                value: Any = file.copy()
+                value = file.copy()
         elif part.kind == "picture":
             height, width = part.shape[:2]
-            content = load_tensors(path)[_VALUE].data
-            value = Image.frombytes(str(part.mode), (width, height), bytes(content))
+            value = Image.frombytes(str(part.mode), (width, height), bytes(load_tensors(path)[_VALUE].data))
         else:
             value = load_tensors(path)[_VALUE]
-        actual = digest_picture(value) if part.kind == "picture" else digest_tensor(value)
+        actual = digest_picture(value) if isinstance(value, Image.Image) else digest_tensor(value)
     except (OSError, ValueError, KeyError, RecordError) as error:
         raise ReplayError(
             f"the input {part.name} cannot be loaded from {part.file}: {first_line(error)}",
@@ -409,7 +409,17 @@ def load_input(part: Input, *, folder: Path) -> Any:
             expected=f"sha256 {part.sha256}",
             advice="restore the artifact; repro-track verify says what else was altered",
         )
-    if part.kind == "picture":
+    return value
+
+
+def load_input(part: Input, *, folder: Path) -> Any:
+    """Load one recorded input, of the kind and on the device that it was.
+
+    Raises:
+        ReplayError: as `read_input`.
+    """
+    value = read_input(part, folder=folder)
+    if isinstance(value, Image.Image):
         return value
     if part.kind == "array":
         return value.to_numpy().copy()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
-from repro_track import ledger
+from repro_track import inputs, ledger
 from repro_track.compare import Comparison, Exact, Tolerance, compare_runs
 from repro_track.config import read_preset, resolve_store_uri
 from repro_track.errors import RecordError, ReproTrackError, StoreError, UsageError
@@ -197,6 +197,15 @@ def verify(text: str) -> list[str]:
                     wrong.append(f"{output.file}: missing")
                 elif digest_file(path) != output.file_sha256:
                     wrong.append(f"{output.file}: altered")
+        for part in {part.file: part for call in found.record.calls for part in call.inputs}.values():
+            path = found.load_artifact(part.file, Path(target))
+            if path is None:
+                wrong.append(f"{part.file}: missing")
+                continue
+            try:
+                inputs.read_input(part, folder=path.parents[1])
+            except ReproTrackError:
+                wrong.append(f"{part.file}: altered")
     local = ledger.recall(found.run_id) if found.run_id else None
     if local is not None and local != found.record:
         wrong.append(f"{RECORD_NAME}: not what this machine logged")

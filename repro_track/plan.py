@@ -24,7 +24,7 @@ from repro_track.environment import EnvironmentPlan
 from repro_track.errors import ReplayError, ReproTrackError, UsageError
 from repro_track.factors import Choice, find_factor, name_numeric, name_package
 from repro_track.fingerprint import digest_file, digest_weight_file, find_file_by_digest
-from repro_track.record import Component, Package, RunRecord, Unavailable, WeightFile
+from repro_track.record import Package, RunRecord, Unavailable, WeightFile
 from repro_track.source import SourcePlan
 
 MISSING = "the file is not there"
@@ -61,7 +61,7 @@ class ReplayPlan:
     import_path: tuple[str, ...]
     variables: Mapping[str, str | None]
     weights: tuple[WeightPlan, ...]
-    pipeline: Mapping[str, Any]
+    pipelines: Mapping[str, Mapping[str, Any]]
     restored: tuple[Difference, ...]
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
@@ -135,7 +135,7 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
         import_path=import_path,
         variables=variables,
         weights=weights,
-        pipeline=_pin_pipeline(record, choice=choice),
+        pipelines=_pin_pipelines(record, choice=choice),
         restored=restored,
         differences=staying,
         notes=(*notes, *(packages.notes if packages else ())),
@@ -278,8 +278,8 @@ def _plan_weights(record: RunRecord, *, code: SourcePlan | None, choice: Choice)
         found = None
         if code and one.path.is_relative_to(root) and source.has_file(code, str(one.path.relative_to(root))):
             found = "the restored source"
-        elif one.weight.origin == "hub" and actual == MISSING and one.part.commit:
-            found = f"the Hub, commit {one.part.commit}"
+        elif one.weight.origin == "hub" and actual == MISSING and one.commit:
+            found = f"the Hub, commit {one.commit}"
         elif record.command.kind == "config" and (other := find_file_by_digest(one.weight.sha256)):
             found = str(other)
         plans.append(WeightPlan(one.place, str(one.path), one.weight.sha256, actual, found))
@@ -296,23 +296,27 @@ def _plan_weights(record: RunRecord, *, code: SourcePlan | None, choice: Choice)
 
 @dataclass(frozen=True)
 class PlacedWeight:
-    """A recorded weight file, its place in the record, and where it is to be looked for on this machine."""
+    """A recorded weight file, its place in the record, where it is to be looked for on this machine, and the Hub's commit
+    that has it."""
 
     place: str
     path: Path
-    part: Component
     weight: WeightFile
+    commit: str | None = None
 
 
 def list_weights(record: RunRecord) -> list[PlacedWeight]:
-    """List the recorded weight files of every call."""
+    """List the recorded weight files of every call: those of the components, and those of adapters that a config named."""
     listed = []
     for call in record.calls:
         for part in call.components:
             folder = Path(record.command.cwd) / _find_builtin(part.location or "")
             for weight in part.weights:
                 place = f"calls.{call.index}.components.{part.name}.weights.{weight.path}.sha256"
-                listed.append(PlacedWeight(place, folder / weight.path, part, weight))
+                listed.append(PlacedWeight(place, folder / weight.path, weight, part.commit))
+        for weight in call.adapter_files:
+            place = f"calls.{call.index}.adapter_files.{weight.path}.sha256"
+            listed.append(PlacedWeight(place, Path(weight.path), weight))
     return listed
 
 
@@ -330,17 +334,22 @@ def _find_builtin(location: str) -> str:
         return location
 
 
-def _pin_pipeline(record: RunRecord, *, choice: Choice) -> dict[str, Any]:
-    """Give the recorded pipeline group, with the Hub's commit instead of a branch that moves, if weights are restored;
-    empty for a script."""
+def _pin_pipelines(record: RunRecord, *, choice: Choice) -> dict[str, dict[str, Any]]:
+    """Give the recorded pipeline group of each stage (no name: the only one), with the Hub's commit instead of a branch that
+    moves, if weights are restored; empty for a script."""
     if record.command.kind != "config":
         return {}
-    recorded = dict(record.config.resolved.get("pipeline", {}))
     known = {field.name for field in dataclasses.fields(PipelineConfig)}
-    commit = record.calls[0].commit if record.calls else None
-    if recorded.get("repo_id") and isinstance(commit, str) and choice.restores("weights"):
-        recorded["revision"] = commit
-    return {name: value for name, value in recorded.items() if name in known}
+    stages = record.config.resolved.get("stages") or {"": record.config.resolved}
+    commits = {call.stage or "": call.commit for call in record.calls}
+    pinned = {}
+    for stage, config in stages.items():
+        recorded = {name: value for name, value in config.get("pipeline", {}).items() if name in known}
+        commit = commits.get(stage)
+        if recorded.get("repo_id") and isinstance(commit, str) and choice.restores("weights"):
+            recorded["revision"] = commit
+        pinned[stage] = recorded
+    return pinned
 
 
 # --- what stays ---------------------------------------------------------------------------------------------------

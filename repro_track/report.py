@@ -82,12 +82,12 @@ def render_description(
         lines += [f"**{record.status}**: `{to_printable(record.error or '', limit=300)}`", ""]
     else:
         lines += [f"Replay: `repro-track replay {run_id}`", ""]
-    if any(output.kind == "image" for output in record.outputs):
+    if any(output.kind in ("image", "video") for output in record.outputs):
         lines += [f"![pictures](get-artifact?path={PREVIEW_NAME}&run_uuid={run_id})", ""]
     if record.outputs:
-        lines += ["| output | tensor | pixels | file |", "|---|---|---|---|"]
+        lines += ["| output | tensor | pixels or samples | file |", "|---|---|---|---|"]
         for output in record.outputs[:16]:
-            digests = (output.sha256, output.pixels_sha256, output.file_sha256)
+            digests = (output.sha256, output.decoded_sha256, output.file_sha256)
             lines.append(
                 f"| {output.name} | " + " | ".join(f"`{shorten_digest(one)}`" if one else "-" for one in digests) + " |"
             )
@@ -102,10 +102,12 @@ def list_caveats(record: RunRecord) -> list[str]:
     if record.seeds.closed:
         caveats.append("Seed-closed: every random draw came from a recorded generator.")
     else:
-        moved = ", ".join(one.name for one in record.seeds.global_generators if one.moved)
-        caveats.append(
-            f"Not seed-closed: something drew from the global generator of {moved}. It was seeded and recorded."
-        )
+        for one in record.seeds.global_generators:
+            if one.moved:
+                places = to_printable(", ".join(one.drawn_at) or "something", limit=300)
+                caveats.append(
+                    f"Not seed-closed: the global generator of {one.name} was drawn from ({places}). It was seeded and recorded."
+                )
     caveats += [f"Not replayable: {to_printable(reason, limit=300)}." for reason in record.replayable.reasons]
     bound = {one.device for one in record.seeds.generators if not one.device.startswith("cpu")}
     if bound:
@@ -328,7 +330,8 @@ def list_facts(record: RunRecord) -> list[tuple[str, str]]:
         ("seed", f"{record.seeds.root} ({record.seeds.origin})"),
     ]
     for call in record.calls:
-        facts.append(("pipeline", f"{call.class_name} from {call.name_or_path}"))
+        stage = f"{call.stage}: " if call.stage else ""
+        facts.append(("pipeline", f"{stage}{call.class_name} from {call.name_or_path}"))
         schedulers = [part.class_name for part in call.components if part.class_name.endswith("Scheduler")]
         facts += [("scheduler", name) for name in schedulers]
         weights = {weight.sha256: weight for part in call.components for weight in part.weights}
@@ -336,6 +339,12 @@ def list_facts(record: RunRecord) -> list[tuple[str, str]]:
         if isinstance(call.trace.noise, str):
             facts.append(("noise", call.trace.noise))
         facts.append(("steps", str(len(call.trace.steps))))
+        facts += [("input", f"{part.name} {part.sha256}") for part in call.inputs]
+        facts += [
+            ("adapter", f"{adapter.name} ({adapter.kind}) in {part.name}, scale {', '.join(map(str, adapter.scales))}")
+            for part in call.components
+            for adapter in part.adapters
+        ]
     facts += [
         (
             "determinism",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from repro_track import command, pipeline, report, seeding
-from repro_track.adapters import resolve_path
+from repro_track.adapters import resolve_adapter
 from repro_track.config import PipelineConfig, RunConfig, StageConfig, data_folder
 from repro_track.errors import ReproTrackError, UsageError
 from repro_track.record import Batch, TraceLevel
@@ -64,8 +64,8 @@ def run_config(config: RunConfig) -> TrackedRun:
                 continue
             with run.timed("load"):
                 pipe, files = pipeline.build_pipeline(stage, dtype=config.dtype, device=config.device)
-            arguments = {**_choose_arguments(pipe, stage.call, config=config, is_first=not results)}
-            if results:
+            arguments = _choose_arguments(pipe, stage.call, config=config, is_first=name == next(iter(stages)))
+            if results:  # empty where this stage is replayed alone: what it takes then comes from the record
                 arguments |= _take(stage.take, results, name=name)
             results[name] = run.call_pipeline(pipe, arguments, stage=name or None, adapter_files=files)
     return run
@@ -110,8 +110,7 @@ def _make_absolute(stage: StageConfig) -> None:
     if stage.pipeline.path is not None and not stage.pipeline.path.startswith(pipeline.BUILTIN):
         stage.pipeline.path = location
     for wanted in (stage.adapters.lora, stage.adapters.ip_adapter, stage.adapters.textual_inversion):
-        for adapter in wanted.values():
-            adapter.path = resolve_path(adapter.path)
+        wanted.update({name: resolve_adapter(adapter) for name, adapter in wanted.items()})
 
 
 def _take(wanted: Mapping[str, str], results: Mapping[str, Any], *, name: str) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def apply_switches(pipe: Any, wanted: Mapping[str, Any]) -> None:
 def _flatten(wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Hydra makes nested mappings of `switches.vae.enable_tiling=true`: give the dotted names again."""
     for key, value in wanted.items():
-        if isinstance(value, Mapping) and not _is_switch(key):
+        if isinstance(value, Mapping) and not _is_switch(key.rpartition(".")[2]):
             yield from ((f"{key}.{inner}", given) for inner, given in value.items())
         else:
             yield key, value

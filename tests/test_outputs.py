@@ -1,12 +1,16 @@
 """Promises of outputs.py: every leaf of a result is an output with its own digests, and none is left out silently."""
 
+from dataclasses import dataclass
+
 import numpy as np
+import pytest
 import torch
 from diffusers.utils import BaseOutput
 from PIL import Image
 
+from repro_track import media
 from repro_track.fingerprint import digest_tensor
-from repro_track.outputs import RawOutput, keep_file, keep_output, list_outputs
+from repro_track.outputs import RawOutput, get_preview, join_results, keep_file, keep_output, list_outputs, to_exact
 from repro_track.png import read_picture
 
 PIXELS = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)
@@ -82,3 +86,107 @@ def test_a_file_is_kept_by_its_bytes(tmp_path):
     output = keep_file("weights", tmp_path / "a.bin", folder=tmp_path / "outputs")
     assert output.sha256 == output.file_sha256
     assert (tmp_path / "outputs" / "weights.bin").read_bytes() == b"abc"
+
+
+FRAMES = np.random.default_rng(1).random((2, 4, 8, 8, 3), dtype=np.float32)
+MOVING = [Image.fromarray((frame * 255).astype("uint8")) for frame in FRAMES[0]]
+
+
+def test_a_video_is_one_output():
+    """Frames as arrays, tensors, lists of pictures, and the turning views of a 3D pipeline: one output a video."""
+    expected = [("frames.0", "video"), ("frames.1", "video")]
+    assert names({"frames": FRAMES}) == expected
+    assert names({"frames": torch.from_numpy(FRAMES).permute(0, 1, 4, 2, 3)}) == expected
+    assert names({"frames": [MOVING, MOVING]}) == expected
+    assert names({"frames": MOVING}) == [("frames", "video")]
+    assert names({"images": [MOVING]}) == [("images.0", "video")]
+    assert names({"images": FRAMES}) == [("images.0", "video"), ("images.1", "video")]
+    assert names({"images": MOVING}) == [(f"images.{index}", "image") for index in range(4)]
+    assert names({"frames": FRAMES}, latent=True) == [("frames", "tensor")]
+
+
+def test_a_sound_is_one_output():
+    """Sounds as a batch or a list: one output each, with all channels."""
+    assert names({"audios": np.zeros((2, 100))}) == [("audios.0", "audio"), ("audios.1", "audio")]
+    assert names({"audios": torch.zeros(1, 2, 100)}) == [("audios.0", "audio")]
+    assert names({"audios": [np.zeros((2, 100))]}) == [("audios.0", "audio")]
+    assert names({"audio": np.zeros(100)}) == [("audio", "audio")]
+
+
+def test_a_mesh_is_its_arrays():
+    """A result made of parts is walked to its arrays, whatever class it is of."""
+
+    @dataclass
+    class Mesh:
+        verts: torch.Tensor
+        colours: dict
+
+    result = {"images": [Mesh(torch.zeros(3, 3), {"R": torch.zeros(3)})]}
+    assert names(result) == [("images.0.verts", "tensor"), ("images.0.colours.R", "tensor")]
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_a_video_is_kept_with_three_digests(as_list, tmp_path):
+    """A video has its exact frames, its 8-bit pixels and a file with as many frames."""
+    value = MOVING if as_list else FRAMES[0]
+    raw = RawOutput("frames.0", "video", value)
+    output = keep_output(raw, folder=tmp_path, record_id="r", frame_rate=5)
+    assert output.shape == (4, 8, 8, 3)
+    assert output.sha256 == digest_tensor(to_exact(raw))
+    assert len({output.sha256, output.pixels_sha256, output.file_sha256}) == (
+        2 if as_list else 3
+    )  # 8 bits are exact then
+    assert output.rate_hz == 5
+    assert len(media.read_frames(tmp_path / output.file.removeprefix("outputs/"))) == 4
+    changed = [*MOVING[:3], MOVING[0]]
+    other = keep_output(RawOutput("frames.0", "video", changed), folder=tmp_path, record_id="r")
+    assert other.pixels_sha256 != output.pixels_sha256
+
+
+def test_a_sound_is_kept_with_three_digests(tmp_path):
+    """A sound has its exact values, its 16-bit samples and a WAV file that holds them; without a rate, its array."""
+    value = np.sin(np.arange(100, dtype=np.float32))
+    output = keep_output(RawOutput("audios.0", "audio", value), folder=tmp_path, record_id="r", sampling_rate=8000)
+    assert len({output.sha256, output.samples_sha256, output.file_sha256}) == 3
+    assert np.allclose(media.read_wav(tmp_path / "audios.0.wav")[0], value, atol=1e-4)
+    changed = value.copy()
+    changed[0] = np.nextafter(changed[0], np.float32(1))
+    nearly = keep_output(RawOutput("audios.0", "audio", changed), folder=tmp_path, record_id="r", sampling_rate=8000)
+    assert (nearly.sha256 != output.sha256, nearly.samples_sha256) == (True, output.samples_sha256)
+    assert keep_output(RawOutput("a", "audio", value), folder=tmp_path, record_id="r").file == "outputs/a.npy"
+
+
+@pytest.mark.parametrize("value", [torch.ones(2, 3).to(torch.bfloat16), np.arange(4), np.asarray(1.5)], ids=str)
+def test_everything_else_is_kept_as_an_array(value, tmp_path):
+    """A tensor has a file, too, that NumPy opens; bfloat16 is widened there and exact in the tensor."""
+    output = keep_output(RawOutput("x", "tensor", value), folder=tmp_path, record_id="r")
+    assert output.file == "outputs/x.npy"
+    assert np.array_equal(np.load(tmp_path / "x.npy"), np.asarray(value.float() if torch.is_tensor(value) else value))
+
+
+def test_without_pyav_a_video_is_a_gif(tmp_path, monkeypatch):
+    """Where PyAV is not installed, a video is a GIF, with the same digests of what is in it."""
+    first = keep_output(RawOutput("v", "video", MOVING), folder=tmp_path, record_id="r")
+    monkeypatch.setattr(media, "choose_video_suffix", lambda: ".gif")
+    second = keep_output(RawOutput("v", "video", MOVING), folder=tmp_path, record_id="r")
+    assert (first.file, second.file) == ("outputs/v.mp4", "outputs/v.gif")
+    assert (first.sha256, first.pixels_sha256) == (second.sha256, second.pixels_sha256)
+    assert len(media.read_frames(tmp_path / "v.gif")) == 4
+
+
+def test_single_results_are_joined():
+    """Results of single images become one result; an image that was not made leaves its place empty."""
+    one, two = {"images": PIXELS[:1], "nsfw": None}, {"images": PIXELS[1:], "nsfw": None}
+    assert np.array_equal(join_results([one, two])["images"], PIXELS)
+    assert names(join_results([None, two])) == [("images.1", "image")]
+    assert names(join_results([{"frames": [MOVING]}, None, {"frames": [MOVING]}])) == [
+        ("frames.0", "video"),
+        ("frames.2", "video"),
+    ]
+    assert torch.equal(join_results([(torch.zeros(1),), (torch.ones(1),)])[0], torch.tensor([0.0, 1.0]))
+
+
+def test_a_preview_is_what_a_person_would_look_at():
+    """A picture stands for itself, a video's middle frame for it, nothing for a sound."""
+    assert np.array_equal(get_preview(RawOutput("v", "video", MOVING)), np.asarray(MOVING[2]))
+    assert get_preview(RawOutput("a", "audio", np.zeros(3))) is None

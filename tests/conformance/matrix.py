@@ -1,7 +1,7 @@
 """The whole matrix: every pipeline of the zoo and every scheduler, run by the command line, replayed in a fresh process.
 
-    python tests/conformance/matrix.py            run all of it, rewrite table.json and the README's table
-    python tests/conformance/matrix.py --check    run all of it, and say where table.json is no longer true
+    python -m tests.conformance.matrix            run all of it, rewrite table.json and the README's table
+    python -m tests.conformance.matrix --check    run all of it, and say where table.json is no longer true
 
 Each cell is three real processes at most: a sweep over one and two threads, and a replay. Two cells run at a time.
 """
@@ -23,6 +23,7 @@ import yaml
 
 from repro_track.fingerprint import load_tensors, measure_distance
 from repro_track.record import OUTPUT_TENSORS_NAME, RECORD_NAME, read_record
+from tests.conformance import zoo
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -74,7 +75,6 @@ class Row:
 def build_model(name: str, folder: Path) -> Path:
     """Build one entry of the zoo with all that its call is given; gives the config folder that names it as `zoo/NAME`."""
     import torch
-    import zoo
 
     entry = zoo.ZOO[name]
     pipe = entry.build()
@@ -129,8 +129,6 @@ def run_cell(name: str, folder: Path, *, schedulers: tuple[str, ...] = ()) -> li
         folder: where models, configs and `home` are.
         schedulers: classes; null: the pipeline's own.
     """
-    import zoo
-
     swept = f"scheduler.class_name={','.join(schedulers)}" if schedulers else "determinism.num_threads=1,2"
     # PNDM needs four steps to be itself
     more = [swept, "call.num_inference_steps=4"] if schedulers else [swept]
@@ -174,8 +172,6 @@ def _measure(one: str, other: str) -> float:
 
 def run_all(folder: Path) -> list[Row]:
     """Build and run everything, two cells at a time."""
-    import zoo
-
     os.environ["REPRO_TRACK_HOME"] = str(folder / "home")
     names = [name for name, entry in zoo.ZOO.items() if not entry.is_later_stage]
     for name in names:

@@ -628,8 +628,7 @@ def qwen_image() -> Any:
         base_dim=6, z_dim=4, dim_mult=[1, 2, 4], num_res_blocks=1, temperal_downsample=[False, True],
         latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
     )  # fmt: skip
-    pipe = diffusers.QwenImagePipeline(flow(), decoder.eval(), qwen_vl(), word_tokenizer(), transformer.eval())
-    return pipe
+    return diffusers.QwenImagePipeline(flow(), decoder.eval(), qwen_vl(), word_tokenizer(), transformer.eval())
 
 
 @entry("Z-Image", call={**TEXT, "max_sequence_length": 16})
@@ -1026,7 +1025,7 @@ def save_ip_adapter(pipe: Any, folder: Any) -> dict[str, Any]:
     from safetensors.torch import save_file
 
     tensors, number = {}, 1
-    for name, module in pipe.unet.attn_processors.items():
+    for name in pipe.unet.attn_processors:
         if "attn2" not in name:
             continue
         layer = pipe.unet.get_submodule(name.removesuffix(".processor"))

@@ -1,0 +1,304 @@
+"""Any pipeline: stages, inputs, adapters, batches and draws from global generators, by the command line and from scripts."""
+
+import json
+import textwrap
+
+import pytest
+from PIL import Image
+
+from repro_track.record import STATES_NAME
+from tests.conformance.matrix import build_model
+
+pytestmark = pytest.mark.xdist_group("any_pipeline")
+
+
+@pytest.fixture(scope="module")
+def run_zoo(cli, tmp_path_factory):
+    """Run an entry of the zoo by the command line; gives the result and the folder of models and files."""
+    folder = tmp_path_factory.mktemp("zoo")
+    built = set()
+
+    def run(name, *words, code=0):
+        if name not in built:
+            build_model(name, folder)
+            built.add(name)
+        result = cli("run", "--config-dir", folder / "conf", "pipeline=none", f"+zoo={name}", "seed=3", *words)
+        assert result.code == code, result.err
+        return result
+
+    run.folder = folder
+    return run
+
+
+def replay(cli, *words, code=0):
+    result = cli("replay", *words, "--json")
+    assert result.code == code, result.err
+    return json.loads(result.out) if result.out else result.err
+
+
+# --- stages -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def staged(run_zoo):
+    """Kandinsky's prior and decoder as two stages, two images."""
+    return run_zoo("kandinsky_prior", "num_images=2").run_id
+
+
+def test_stages_pass_their_generators_on(staged, read_record):
+    """The second stage goes on with the very generators of the first: its states begin where the first one's ended."""
+    record = read_record(staged)
+    assert [(call.stage, call.index) for call in record.calls] == [("kandinsky_prior", 0), ("kandinsky_decoder", 1)]
+    first, second = (
+        [one for one in record.seeds.generators if one.name.startswith(f"call{index}.")] for index in (0, 1)
+    )
+    assert [one.initial_seed for one in first] == [one.initial_seed for one in second] == [3, 4]
+    assert [one.state_after for one in first] == [one.state_before for one in second]
+    assert [one.state_before for one in second] != [one.state_before for one in first]
+    assert {part.name for part in record.calls[1].inputs} == {"image_embeds", "negative_image_embeds"}
+    assert record.seeds.closed
+
+
+def test_all_stages_replay(cli, staged):
+    """The whole run replays bit-exactly, both stages' outputs."""
+    data = replay(cli, staged)
+    assert data["verdict"] == "bit-exact"
+    assert [one["name"] for one in data["outputs"]] == [
+        "image_embeds", "negative_image_embeds", "call1.images.0", "call1.images.1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["kandinsky_decoder", "1"])
+def test_one_stage_replays_alone(cli, staged, read_record, name):
+    """A stage named or numbered is replayed from what was recorded at its border, without the one before it."""
+    data = replay(cli, staged, "--stage", name)
+    assert data["verdict"] == "bit-exact"
+    assert [one["name"] for one in data["outputs"]] == ["call1.images.0", "call1.images.1"]
+    (call,) = read_record(data["replay_run_id"]).calls
+    assert (call.index, call.class_name) == (1, "KandinskyV22Pipeline")
+
+
+def test_an_image_of_a_stage_alone(cli, staged):
+    """Stage and image together narrow the question to one picture."""
+    data = replay(cli, staged, "--stage", "1", "--image", "1")
+    assert [(one["name"], one["verdict"]) for one in data["outputs"]] == [("call1.images.1", "bit-exact")]
+
+
+def test_a_stage_or_image_that_is_not_there(cli, staged):
+    """A stage or image that the run does not have is wrong usage, with those that it has."""
+    assert "kandinsky_decoder" in replay(cli, staged, "--stage", "upscaler", code=2)
+    assert "0, 1" in replay(cli, staged, "--image", "7", code=2)
+
+
+def test_what_the_border_holds_is_used(cli, staged, artifacts):
+    """An altered input of a stage is refused; an altered generator state gives another picture: both are really used."""
+    from repro_track.fingerprint import load_tensors, save_tensors
+
+    folder = artifacts(staged)
+    states = {name: tensor.to_numpy().copy() for name, tensor in load_tensors(folder / STATES_NAME).items()}
+    kept = (folder / STATES_NAME).read_bytes()
+    states["call1.generator0.before"] = states["call0.generator0.before"]
+    save_tensors(folder / STATES_NAME, states)
+    try:
+        assert replay(cli, staged, "--stage", "1", code=1)["outputs"][0]["verdict"] == "diverged"
+    finally:
+        (folder / STATES_NAME).write_bytes(kept)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("stages.kandinsky_decoder.take.image_embeds=nothing",), "no such field"),
+        (("stages.kandinsky_prior.take.prompt=later.images",), "stages.kandinsky_prior.take.prompt"),
+        (("pipeline=digits",), "pipeline=none"),
+    ],
+)
+def test_wrong_stages_are_named(cli, run_zoo, staged, words, named):
+    """A field that no stage gives, a stage that does not come before, a pipeline beside stages: one message."""
+    words = [word for word in ("pipeline=none", *words) if not (word == "pipeline=none" and "pipeline=digits" in words)]
+    result = cli("run", "--config-dir", run_zoo.folder / "conf", "+zoo=kandinsky_prior", *words)
+    assert result.code in (2, 3)
+    assert named in result.err
+    assert "Traceback" not in result.err
+
+
+# --- inputs -------------------------------------------------------------------------------------------------------
+
+
+def test_an_input_travels_with_the_run(cli, run_zoo, artifacts):
+    """A picture given by its path is kept with the run: the replay needs the file no more, and refuses an altered copy."""
+    run = run_zoo("img2img").run_id
+    (original,) = (run_zoo.folder / "files").glob("img2img-image.png")
+    original.rename(original.with_suffix(".gone"))
+    try:
+        assert replay(cli, run)["verdict"] == "bit-exact"
+    finally:
+        original.with_suffix(".gone").rename(original)
+    (kept,) = (artifacts(run) / "inputs").glob("*.png")
+    picture = Image.open(kept).convert("RGB")
+    red, green, blue = picture.getpixel((0, 0))
+    picture.putpixel((0, 0), (red ^ 1, green, blue))
+    picture.save(kept)
+    verified = cli("verify", run)
+    assert verified.code == 1
+    assert f"inputs/{kept.name}: altered" in verified.err
+    result = cli("replay", run)
+    assert result.code == 3
+    assert "the input image" in result.err
+
+
+def test_another_picture_is_another_run(run_zoo, cli):
+    """Two runs that differ in their picture alone: the difference is named as the call's."""
+    first = run_zoo("img2img").run_id
+    Image.new("RGB", (32, 32), "red").save(run_zoo.folder / "files" / "other.png")
+    second = run_zoo("img2img", f"call.image={run_zoo.folder / 'files' / 'other.png'}").run_id
+    data = json.loads(cli("diff", first, second, "--json").out)
+    assert data["verdict"] != "bit-exact"
+    assert any(one["place"].startswith("calls.0.inputs.image") and one["kind"] == "call" for one in data["differences"])
+
+
+def test_a_missing_input_is_one_message(run_zoo):
+    """A path that is not there is wrong usage, with the argument's name, before anything is logged."""
+    result = run_zoo("img2img", "call.image=/nowhere.png", code=2)
+    assert "image is '/nowhere.png'" in result.err
+    assert "Traceback" not in result.err
+
+
+# --- adapters and switches ----------------------------------------------------------------------------------------
+
+
+def test_other_lora_weights_are_refused(cli, run_zoo, read_record):
+    """A LoRA's file is recorded; the replay takes an unchanged copy from elsewhere, and refuses one with one other bit."""
+    run = run_zoo("lora").run_id
+    record = read_record(run)
+    (file,) = record.calls[0].adapter_files
+    unet = next(part for part in record.calls[0].components if part.name == "unet")
+    assert [(one.name, one.scales) for one in unet.adapters] == [("pixel", (0.75,))]
+    path = run_zoo.folder / "adapters" / "lora" / "lora" / "pytorch_lora_weights.safetensors"
+    assert file.path == str(path)
+    content = bytearray(path.read_bytes())
+    try:
+        content[-1] ^= 1
+        path.write_bytes(content)
+        refused = cli("replay", run)
+        assert refused.code == 3
+        assert file.sha256 in refused.err
+        assert replay(cli, run, "--weights", "current", code=1)["verdict"] != "bit-exact"
+    finally:
+        content[-1] ^= 1
+        path.write_bytes(content)
+
+
+def test_switches_are_set_and_put_back(cli, run_zoo, read_record):
+    """Switches of the config are found on the components, and set again in the replay."""
+    run = run_zoo(
+        "stable_diffusion", "switches.vae.enable_tiling=true", "switches.enable_freeu={s1:0.9,s2:0.2,b1:1.2,b2:1.4}"
+    ).run_id
+    parts = {part.name: part for part in read_record(run).calls[0].components}
+    assert parts["vae"].switches["use_tiling"] is True
+    data = replay(cli, run)
+    assert data["verdict"] == "bit-exact"
+    assert data["differences"] == []
+    plain = run_zoo("stable_diffusion").run_id
+    found = {one["place"] for one in json.loads(cli("diff", run, plain, "--json").out)["differences"]}
+    assert "calls.0.components.vae.switches.use_tiling" in found
+    assert "calls.0.components.unet.switches_xxh3" in found
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+
+def test_independent_images_are_those_made_alone(cli, read_record):
+    """Under `batch=independent` image i is to the bit the one that its seed gives alone, and is replayed alone."""
+    run = cli("run", "seed=3", "num_images=3", "batch=independent", "call.num_inference_steps=10").run_id
+    alone = cli("run", "seed=5", "call.num_inference_steps=10").run_id
+    outputs = read_record(run).outputs
+    assert [one.name for one in outputs] == ["images.0", "images.1", "images.2"]
+    assert outputs[2].sha256 == read_record(alone).outputs[0].sha256
+    data = replay(cli, run, "--image", "2")
+    assert [(one["name"], one["verdict"]) for one in data["outputs"]] == [("images.2", "bit-exact")]
+    assert [one.name for one in read_record(data["replay_run_id"]).outputs] == ["images.2"]
+    assert replay(cli, run)["verdict"] == "bit-exact"
+
+
+# --- random draws -------------------------------------------------------------------------------------------------
+
+
+def test_a_draw_from_a_global_generator_is_found_out(cli, run_zoo, read_record):
+    """A scheduler that draws globally is found by watching: the record has the generator and the line, and it replays."""
+    run = run_zoo("stable_diffusion", "scheduler.class_name=DPMSolverSDEScheduler")
+    record = read_record(run.run_id)
+    assert not record.seeds.closed
+    moved = {one.name: one.drawn_at for one in record.seeds.global_generators if one.moved}
+    assert list(moved) == ["torch"]
+    (place,) = moved["torch"]
+    assert place.startswith("diffusers/schedulers/scheduling_dpmsolver_sde.py:")
+    assert place in run.err
+    data = replay(cli, run.run_id)
+    assert (data["verdict"], data["differences"]) == ("bit-exact", [])
+    closed = read_record(run_zoo("stable_diffusion", "scheduler.class_name=DDIMScheduler").run_id)
+    assert closed.seeds.closed
+    assert not any(one.drawn_at for one in closed.seeds.global_generators)
+
+
+# --- scripts ------------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import sys
+import torch
+from PIL import Image
+import repro_track as rt
+from tests.conformance import zoo
+
+prior, decoder = zoo.ZOO["kandinsky_prior"].build(), zoo.ZOO["kandinsky_decoder"].build()
+with rt.track(seed=3, stages=True) as run:
+    embeds = run(prior, prompt="a small cat", num_inference_steps=2)
+    run(decoder, image_embeds=embeds.image_embeds, negative_image_embeds=embeds.negative_image_embeds,
+        height=32, width=32, num_inference_steps=2, output_type="np")
+    run(zoo.ZOO["img2img"].build(), prompt="a cat", image=sys.argv[1], num_inference_steps=2, output_type="np")
+print(run.run_id)
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A script with three stages, the last of which is given a picture by its path."""
+    path = tmp_path / "stages.py"
+    path.write_text(textwrap.dedent(SCRIPT))
+    Image.new("RGB", (32, 32), "blue").save(tmp_path / "input.png")
+    return path
+
+
+def test_stages_of_a_script(cli, python, read_record, script, pytestconfig):
+    """In Python, too, stages pass generators on, a path stands for a picture that travels with the run, and one stage is looked at."""
+    env = {"PYTHONPATH": str(pytestconfig.rootpath)}
+    ran = python(script, script.with_name("input.png"), env=env)
+    assert ran.code == 0, ran.err
+    record = read_record(ran.run_id)
+    states = {one.name: one for one in record.seeds.generators}
+    assert states["call0.generator0"].state_after == states["call1.generator0"].state_before
+    assert states["call1.generator0"].state_after == states["call2.generator0"].state_before
+    script.with_name("input.png").unlink()
+    data = replay(cli, ran.run_id)
+    assert data["verdict"] == "bit-exact"
+    assert len(data["outputs"]) == 4
+    alone = replay(cli, ran.run_id, "--stage", "2")
+    assert [(one["name"], one["verdict"]) for one in alone["outputs"]] == [("call2.images.0", "bit-exact")]
+
+
+def test_a_callback_is_refused_before_anything_runs(python, cli, tmp_path, pytestconfig):
+    """A function among the arguments is refused by its name before the pipeline runs; the run is logged as failed."""
+    path = tmp_path / "callback.py"
+    path.write_text(
+        "import repro_track as rt\n"
+        "from tests.conformance import zoo\n"
+        "def look(pipe, step, timestep, values):\n    print('ran')\n    return values\n"
+        "with rt.track(seed=3) as run:\n"
+        "    print(run.run_id)\n"
+        "    run(zoo.ZOO['stable_diffusion'].build(), prompt='a', callback_on_step_end=look)\n"
+    )
+    ran = python(path, env={"PYTHONPATH": str(pytestconfig.rootpath)})
+    assert ran.code == 1
+    assert "callback_on_step_end is the function look" in ran.err
+    shown = json.loads(cli("show", ran.run_id, "--json").out)
+    assert (shown["status"], shown["calls"]) == ("failed", [])

@@ -1,0 +1,121 @@
+"""Promises of draws.py: whoever draws from a global generator is named by the line, and nothing is left changed."""
+
+import random
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from repro_track import draws, seeding
+
+
+def draw_python():
+    return random.random()
+
+
+def draw_numpy():
+    return np.random.rand(3)
+
+
+def draw_torch():
+    noise = torch.randn(3)
+    return torch.nn.functional.dropout(noise)
+
+
+def draw_in_a_thread():
+    thread = threading.Thread(target=draw_python)
+    thread.start()
+    thread.join()
+
+
+def draw_at_the_end():
+    for _ in range(3):
+        torch.ones(1)
+    torch.rand(1)
+
+
+def draw_nothing():
+    return torch.randn(3, generator=torch.Generator().manual_seed(0))
+
+
+def watch(call):
+    """Make a call, find its draws, and give them with the states before, after, and after looking."""
+    before = seeding.read_globals()
+    call()
+    after = seeding.read_globals()
+    found = draws.find_draws(call, before=before, after=after)
+    return found, after
+
+
+@pytest.mark.parametrize(
+    ("call", "generator", "functions"),
+    [
+        (draw_python, "python", ["draw_python"]),
+        (draw_numpy, "numpy", ["draw_numpy"]),
+        (draw_torch, "torch", ["draw_torch", "draw_torch"]),
+        (draw_in_a_thread, "python", ["draw_python"]),
+        (draw_at_the_end, "torch", ["draw_at_the_end"]),
+    ],
+)
+def test_every_line_that_draws_is_named(call, generator, functions):
+    """Each line outside of libraries that moved a generator is named, with its generator and function."""
+    found, _ = watch(call)
+    assert list(found) == [generator]
+    assert [place.rpartition(" in ")[2] for place in found[generator]] == functions
+    start = call.__code__.co_firstlineno
+    if call is not draw_in_a_thread:
+        lines = [int(place.rpartition(":")[2].partition(" ")[0]) for place in found[generator]]
+        assert all(start < line <= start + 3 for line in lines)
+
+
+def test_who_draws_nothing_is_not_named():
+    """A call that draws from generators of its own names no line."""
+    assert watch(draw_nothing)[0] == {}
+
+
+def test_looking_changes_nothing():
+    """After looking, every global generator is where the first call left it, also when the call fails the second time."""
+    _, after = watch(draw_torch)
+    assert seeding.list_moved(after, seeding.read_globals()) == []
+    calls = []
+
+    def fail_again():
+        draw_numpy()
+        calls.append(1)
+        if len(calls) > 1:
+            raise RuntimeError("broken")
+        draw_python()
+
+    found, after = watch(fail_again)
+    assert seeding.list_moved(after, seeding.read_globals()) == []
+    assert len(found["numpy"]) == 1
+    assert found["python"] == []
+
+
+def test_the_search_ends_with_the_last_draw():
+    """The call is not repeated further than to its last draw."""
+    seen = []
+
+    def call():
+        draw_python()
+        seen.append(1)
+        seen.append(1)
+        seen.append(1)
+
+    watch(call)
+    assert len(seen) < 6
+
+
+def test_global_states_survive_a_file(tmp_path):
+    """States that were packed for safetensors and put back continue every stream; another state would not."""
+    from repro_track.fingerprint import load_tensors, save_tensors
+
+    np.random.randn()  # leaves a cached second value
+    random.gauss(0, 1)
+    save_tensors(tmp_path / "states.safetensors", seeding.pack_globals(seeding.read_globals()))
+    expected = [random.gauss(0, 1), np.random.randn(), torch.rand(1).item()]
+    other = [random.gauss(0, 1), np.random.randn(), torch.rand(1).item()]
+    states = load_tensors(tmp_path / "states.safetensors")
+    seeding.restore_globals({name: state.to_numpy() for name, state in states.items()})
+    assert [random.gauss(0, 1), np.random.randn(), torch.rand(1).item()] == expected != other
