@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check test-slow test-restore test-emulated test-hub test-gpu examples bench clean
+.PHONY: help demo test check test-slow test-pipelines conformance check-conformance test-restore test-emulated test-hub test-gpu examples bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -37,7 +37,7 @@ demo: $(VENV)/.installed  ## run the embedded model, replay the run, print the v
 		echo "see both runs: $(BIN)/repro-track ui"
 
 test: check  ## check the code, run the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not hub and not gpu and not restore and not emulated"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not hub and not gpu and not restore and not pipelines and not emulated"
 
 check: $(VENV)/.installed-dev  ## lint, layers, types
 	@$(BIN)/ruff check .
@@ -47,6 +47,15 @@ check: $(VENV)/.installed-dev  ## lint, layers, types
 
 test-slow: $(VENV)/.installed-dev  ## tests that take minutes each: the whole training run and its replay
 	@$(BIN)/python -m pytest -m slow
+
+test-pipelines: $(VENV)/.installed-dev  ## stages, inputs, adapters, batches: every way of calling a pipeline; 5 minutes
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m pipelines
+
+conformance: $(VENV)/.installed-dev  ## run and replay every pipeline and scheduler, rewrite the README's table; 20 minutes
+	@$(BIN)/python -m tests.conformance.matrix
+
+check-conformance: $(VENV)/.installed-dev  ## the same, compared with the table
+	@$(BIN)/python -m tests.conformance.matrix --check
 
 test-restore: $(VENV)/.installed-dev  ## replays in restored code and packages, planted causes, hostile records; 10 minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m restore

@@ -56,11 +56,14 @@ class AdapterConfig:
 
 @dataclass
 class AdaptersConfig:
-    """Adapters by name, in the order in which they are loaded; a textual inversion's name is its token."""
+    """Adapters by name, in the order in which they are loaded; a textual inversion's name is its token.
 
-    lora: dict[str, AdapterConfig] = field(default_factory=dict)
-    ip_adapter: dict[str, AdapterConfig] = field(default_factory=dict)
-    textual_inversion: dict[str, AdapterConfig] = field(default_factory=dict)
+    Each is an `AdapterConfig`; OmegaConf would not let a command line make one of a typed dict.
+    """
+
+    lora: dict[str, Any] = field(default_factory=dict)
+    ip_adapter: dict[str, Any] = field(default_factory=dict)
+    textual_inversion: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -123,7 +126,7 @@ class RunConfig:
 
     `batch`: the images of a call are made `together`, or each alone from the start (`independent`). `switches` are
     methods of the pipeline or a component: `switches.vae.enable_tiling=true`. `stages`: several pipelines instead of one, by
-    name, with the same generators passed on.
+    name, with the same generators passed on; each is a `StageConfig`.
     """
 
     seed: int | None = None
@@ -144,7 +147,7 @@ class RunConfig:
     store: StoreConfig = field(default_factory=StoreConfig)
     source: SourceConfig = field(default_factory=SourceConfig)
     call: dict[str, Any] = field(default_factory=dict)
-    stages: dict[str, StageConfig] = field(default_factory=dict)
+    stages: dict[str, Any] = field(default_factory=dict)
 
 
 def check_seed(seed: int, *, name: str = "seed") -> int:

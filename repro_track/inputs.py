@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 from PIL import Image
@@ -136,11 +137,8 @@ def load_file(text: str, *, name: str, as_array: bool = False) -> Any:
 
 
 def _fetch(url: str) -> bytes:
-    import requests  # there with huggingface_hub's and MLflow's own needs
-
-    answer = requests.get(url, timeout=60)
-    answer.raise_for_status()
-    return answer.content
+    with urlopen(url, timeout=60) as answer:  # http and https only: `_is_url`; it follows no redirect to a file
+        return answer.read()
 
 
 def _read(path: Path, key: str, *, suffix: str, as_array: bool) -> Any:

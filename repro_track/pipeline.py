@@ -252,13 +252,16 @@ def bind_arguments(pipe: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in bound.arguments.items() if name != "self"}
 
 
-_BATCH_ARGUMENT = re.compile(r"batch_size|num_\w+_per_prompt")
-
-
 def choose_batch_argument(pipe: Any) -> str | None:
     """Name the argument by which this pipeline makes several images, videos or sounds in one call, if it has one."""
-    parameters = inspect.signature(type(pipe).__call__).parameters
-    return next((name for name in parameters if _BATCH_ARGUMENT.fullmatch(name)), None)
+    names = [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]
+    return next((name for name in names if _makes_several(name, first=names[0])), None)
+
+
+def _makes_several(name: str, *, first: str) -> bool:
+    """Whether an argument multiplies what comes out. `batch_size` does where it leads the signature (unconditional
+    pipelines); elsewhere it is how many are computed at a time (Marigold)."""
+    return re.fullmatch(r"num_\w+_per_prompt", name) is not None or name == "batch_size" == first
 
 
 def takes_several_generators(pipe: Any) -> bool:
@@ -282,9 +285,9 @@ def count_prompts(arguments: Mapping[str, Any]) -> int:
 
 def count_images(arguments: Mapping[str, Any]) -> int:
     """Count the images that bound arguments ask for: prompts times images per prompt, or the batch size."""
-    number = count_prompts(arguments)
+    number, first = count_prompts(arguments), next(iter(arguments), "")
     for name, value in arguments.items():
-        if _BATCH_ARGUMENT.fullmatch(name) and isinstance(value, int):
+        if _makes_several(name, first=first) and isinstance(value, int):
             number *= value
     return number
 
@@ -301,7 +304,7 @@ def split_arguments(arguments: Mapping[str, Any], *, bound: Mapping[str, Any], i
     prompts, images = count_prompts(bound), count_images(bound)
     split = {}
     for name, value in arguments.items():
-        if _BATCH_ARGUMENT.fullmatch(name):
+        if _makes_several(name, first=next(iter(bound))):
             split[name] = 1
             continue
         size = len(value) if isinstance(value, (list, tuple)) else (getattr(value, "shape", None) or [0])[0]

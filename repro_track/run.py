@@ -11,20 +11,22 @@ import re
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from repro_track import command, pipeline, report, seeding
 from repro_track.adapters import resolve_adapter
-from repro_track.config import PipelineConfig, RunConfig, StageConfig, data_folder
-from repro_track.errors import ReproTrackError, UsageError
+from repro_track.config import AdapterConfig, PipelineConfig, RunConfig, StageConfig, data_folder
+from repro_track.errors import ReproTrackError, UsageError, first_line
 from repro_track.record import Batch, TraceLevel
 from repro_track.tracking import TrackedRun
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+T = TypeVar("T")
 
 
 def run_config(config: RunConfig) -> TrackedRun:
@@ -50,7 +52,7 @@ def run_config(config: RunConfig) -> TrackedRun:
         store=config.store.uri,
         name=config.name,
         stem="-".join(_name_pipeline(stage.pipeline) for stage in stages.values()),
-        resolved=asdict(config),
+        resolved=_resolve(config, stages),
         overrides=command.read_hydra_overrides() or [],
         bundle=config.source.bundle,
         starts_late=True,
@@ -79,7 +81,7 @@ def _list_stages(config: RunConfig) -> dict[str, StageConfig]:
     """
     if not config.stages:
         one = StageConfig(config.pipeline, config.scheduler, config.adapters, config.switches, config.call)
-        return {"": one}
+        return {"": _make_typed_adapters(one)}
     if config.pipeline.path or config.pipeline.repo_id:
         raise UsageError(
             f"there are stages ({', '.join(config.stages)}) and a pipeline ({config.pipeline.path or config.pipeline.repo_id})",
@@ -87,7 +89,11 @@ def _list_stages(config: RunConfig) -> dict[str, StageConfig]:
             advice="add pipeline=none",
         )
     before: list[str] = []
-    for name, stage in config.stages.items():
+    stages = {
+        name: _make_typed_adapters(_make_typed(StageConfig, given, place=f"stages.{name}"))
+        for name, given in config.stages.items()
+    }
+    for name, stage in stages.items():
         for argument, source in stage.take.items():
             wanted = source.rpartition(".")[0] or (before[-1] if before else "")
             if wanted not in before:
@@ -97,7 +103,36 @@ def _list_stages(config: RunConfig) -> dict[str, StageConfig]:
                     + (", ".join(before) or "none"),
                 )
         before.append(name)
-    return config.stages
+    return stages
+
+
+def _resolve(config: RunConfig, stages: Mapping[str, StageConfig]) -> dict[str, Any]:
+    """Give the config as data, with the paths of its stages as they were made absolute."""
+    resolved = asdict(config)
+    resolved["stages"] = {name: asdict(stage) for name, stage in stages.items() if name}
+    return resolved
+
+
+def _make_typed(part: type[T], given: Any, *, place: str) -> T:
+    """Make a part of the config of what a command line or file gave for it.
+
+    Raises:
+        UsageError: a key that it does not have, or a value of another type.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(part), given)))
+    except OmegaConfBaseException as error:
+        keys = ", ".join(field.name for field in fields(part))  # type: ignore[arg-type]
+        raise UsageError(f"{place}: {first_line(error)}", expected=f"keys of it are {keys}") from error
+
+
+def _make_typed_adapters(stage: StageConfig) -> StageConfig:
+    for wanted in (stage.adapters.lora, stage.adapters.ip_adapter, stage.adapters.textual_inversion):
+        wanted.update({name: _make_typed(AdapterConfig, one, place=f"adapter {name}") for name, one in wanted.items()})
+    return stage
 
 
 def _make_absolute(stage: StageConfig) -> None:

@@ -90,7 +90,6 @@ def build_model(name: str, folder: Path) -> Path:
         "pipeline": {"path": str(folder / "models" / name)},
         "call": call,
         "adapters": adapters,
-        "switches": entry.switches,
     }
     config: dict[str, Any] = {"name": name, **stage}
     if entry.next_stage:

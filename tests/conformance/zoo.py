@@ -25,9 +25,9 @@ WORDS = ("a", "small", "cat", "on", "the", "moon", "photo", "of", "music", "blur
 class Entry:
     """One pipeline of the zoo: what builds it, what it is called with, its family in the table.
 
-    `call` holds plain values for the config; `files` pictures and arrays by argument, given as paths. `batch`: whether two
-    images can be made in one call. `adapters` and `switches` are what the config says of them. `fields` are those of a
-    result that the next stage takes, with that stage.
+    `call` holds plain values for the config; `files` pictures by argument, which are given as paths. `batch`: whether two
+    can be made in one call. `prepare` saves adapters for the built pipeline into a folder, and gives what the config says of
+    them. `next_stage` is given what its `take` names.
     """
 
     name: str
@@ -37,7 +37,6 @@ class Entry:
     files: dict[str, Callable[[], Any]] = field(default_factory=dict)
     batch: bool = True
     prepare: Callable[[Any, Any], dict[str, Any]] | None = None
-    switches: dict[str, Any] = field(default_factory=dict)
     next_stage: str | None = None
     take: dict[str, str] = field(default_factory=dict)
     is_later_stage: bool = False
@@ -801,7 +800,7 @@ def amused() -> Any:
 # --- video --------------------------------------------------------------------------------------------------------
 
 
-@entry("video", call={**TEXT, "num_frames": 4})
+@entry("video", batch=False, call={**TEXT, "num_frames": 4})
 def animate_diff() -> Any:
     model = unet(block_out_channels=(8, 8))
     adapter = diffusers.MotionAdapter(

@@ -1,10 +1,14 @@
 """What only a GPU can show. Skipped without one; `make test-gpu` runs them."""
 
+import json
+
 import pytest
 import torch
 
+from repro_track import draws, seeding
 from repro_track.fingerprint import digest_tensor
 from repro_track.seeding import make_generators
+from tests.conformance import matrix
 
 pytestmark = [
     pytest.mark.gpu,
@@ -38,3 +42,51 @@ def test_a_gpu_generator_is_recorded_as_bound(cli, read_record):
     (generator,) = read_record(run.run_id).seeds.generators
     assert generator.device.startswith("cuda")
     assert cli("replay", run.run_id).out.strip() == "bit-exact"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_every_precision_repeats(cli, dtype):
+    """Under `determinism=strict` a run on the GPU replays bit-exactly in each precision."""
+    run = cli("run", "device=cuda", f"dtype={dtype}", "seed=3", "call.num_inference_steps=10")
+    assert run.code == 0, run.err
+    assert cli("replay", run.run_id).out.strip() == "bit-exact"
+
+
+def test_the_gpu_is_close_to_the_cpu_with_a_cpu_generator(cli):
+    """CPU against GPU is within the `cross_device` profile, and closer than with a GPU generator: the guide's claim."""
+    here, there, bound = (
+        cli("run", "seed=3", f"device={device}", f"generator={generator}", "tolerance=cross_device").run_id
+        for device, generator in (("cpu", "cpu"), ("cuda", "cpu"), ("cuda", "device"))
+    )
+    near, far = (json.loads(cli("diff", here, other, "--json").out) for other in (there, bound))
+    assert near["verdict"] in ("bit-exact", "pixel-exact", "within-tolerance")
+    assert far["verdict"] == "diverged"
+    gaps = [data["outputs"][0]["distance"]["mean_abs"] for data in (near, far)]
+    assert gaps[0] < gaps[1] / 10
+
+
+@pytest.mark.parametrize("name", ["stable_diffusion", "flux", "wan", "stable_audio"])
+def test_pipelines_of_the_zoo_repeat(name, cli, tmp_path):
+    """Pipelines of several families replay bit-exactly on the GPU, offloaded ones too."""
+    matrix.build_model(name, tmp_path)
+    for words in ([], ["switches.enable_model_cpu_offload=true"]):
+        run = cli(
+            "run", "--config-dir", tmp_path / "conf", "pipeline=none", f"+zoo={name}", "seed=3", "device=cuda", *words
+        )
+        assert run.code == 0, run.err
+        assert cli("replay", run.run_id).out.strip() == "bit-exact"
+
+
+def test_a_draw_from_the_gpus_generator_is_found_out():
+    """A draw from the GPU's global generator is named by its line, and the generator is back where the first call left it."""
+
+    def draw():
+        return torch.randn(3, device="cuda")
+
+    torch.ones(1, device="cuda")
+    before = seeding.read_globals()
+    draw()
+    after = seeding.read_globals()
+    found = draws.find_draws(draw, before=before, after=after)
+    assert [place.rpartition(" in ")[2] for place in found["cuda:0"]] == ["draw"]
+    assert seeding.list_moved(after, seeding.read_globals()) == []

@@ -1,0 +1,120 @@
+"""Promises of the matrix: whatever diffusers has replays to the bit, the table in the README is what was measured, and an
+image of a batch does not depend on its neighbours."""
+
+import json
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+from repro_track.outputs import list_outputs, to_exact
+from repro_track.pipeline import choose_batch_argument, takes_several_generators
+from tests.conformance import matrix, zoo
+
+FAMILIES = {entry.family: name for name, entry in reversed(zoo.ZOO.items()) if entry.batch and not entry.is_later_stage}
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def table():
+    """What was measured last."""
+    return json.loads(matrix.TABLE.read_text())
+
+
+def test_the_readme_has_the_table_as_measured(table):
+    """The README's table is made from table.json, to the letter: nobody edited it."""
+    assert matrix.read_readme() == matrix.render(table)
+
+
+def test_the_table_is_large_enough_and_all_of_it_is_exact(table):
+    """At least 40 pipeline classes, the schedulers that can drive one of them, every cell bit-exact."""
+    classes = {name for row in table["rows"] for name in row["pipeline"].split(" + ")}
+    assert len(classes) >= 40
+    assert {row["verdict"] for row in table["rows"]} == {"bit-exact"}
+    measured = {name for row in table["rows"] for name in row["scheduler"].split(", ")}
+    assert {name for names in matrix.DRIVERS.values() for name in names} <= measured
+
+
+def test_no_scheduler_is_overlooked(table):
+    """Every scheduler class of diffusers drives a pipeline of the zoo or is named as one that does not."""
+    assert table["idle"] == matrix.list_idle()
+    assert not set(table["idle"]) & {name for names in matrix.DRIVERS.values() for name in names}
+
+
+def test_an_untrue_table_is_found_out(table):
+    """`--check` names a cell whose verdict or draws are not those of the table, and one that is missing."""
+    changed = json.loads(json.dumps(table))
+    changed["rows"][0]["verdict"] = "diverged"
+    changed["rows"].pop()
+    assert matrix.find_untrue(table, table) == []
+    assert len(matrix.find_untrue(table, changed)) == 2
+
+
+# --- cells --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ltx", "stable_audio"])
+@pytest.mark.xdist_group("cells")
+def test_a_cell_of_every_run(name, home, tmp_path, table):
+    """A video and a sound pipeline, run and replayed as in the whole matrix: bit-exact, with the draws of the table."""
+    matrix.build_model(name, tmp_path)
+    (row,) = matrix.run_cell(name, tmp_path)
+    assert (row.verdict, row.problem) == ("bit-exact", "")
+    (known,) = [one for one in table["rows"] if one["pipeline"] == row.pipeline and one["scheduler"] == row.scheduler]
+    assert list(row.leaks) == known["leaks"]
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+
+def make_two(name: str, seeds: tuple[int, int]) -> list[np.ndarray] | None:
+    """Make two images in one call from two seeds; null where the pipeline makes one a call."""
+    entry = zoo.ZOO[name]
+    pipe = entry.build()
+    pipe.set_progress_bar_config(disable=True)
+    call = {**entry.call, **{argument: make() for argument, make in entry.files.items()}}
+    call.pop("ip_adapter_image", None)
+    batch = choose_batch_argument(pipe)
+    if entry.family == "3D":
+        call["output_type"] = "latent"  # rendering takes minutes, and draws nothing from these generators
+    if "class_labels" in call:
+        call["class_labels"] = call["class_labels"] * 2
+    elif "image" in call and "prompt" not in call:
+        # one picture and two videos of it would not do: Stable Video Diffusion noises the one with the first generator
+        call["image"] = [call["image"]] * 2
+    elif batch is None or not takes_several_generators(pipe):
+        return None
+    else:
+        call[batch] = 2
+    torch.manual_seed(0)
+    result = pipe(**call, generator=[torch.Generator().manual_seed(seed) for seed in seeds])
+    listed = list_outputs(result)
+    values = [to_exact(raw).to_numpy() for raw in listed]
+    return values if listed[0].name.endswith(".0") else list(values[0])
+
+
+@pytest.mark.parametrize("name", FAMILIES.values(), ids=list(FAMILIES))
+def test_an_image_of_a_batch_does_not_depend_on_its_neighbour(name):
+    """In every family, image 1 of a batch of two is the same to the bit beside another image 0, and another with another
+    seed: that is what `replay --image` rests on. Pipelines that make one image a call say so."""
+    first = make_two(name, (1, 2))
+    if first is None:
+        assert choose_batch_argument(zoo.ZOO[name].build()) is None or not takes_several_generators(
+            zoo.ZOO[name].build()
+        )
+        return
+    beside_another, other = make_two(name, (7, 2)), make_two(name, (1, 9))
+    assert np.array_equal(first[1], beside_another[1])
+    assert not np.array_equal(first[0], beside_another[0])
+    assert not np.array_equal(first[1], other[1])
+    assert np.array_equal(first[0], other[0])
+
+
+def test_the_zoo_is_of_diffusers_own_classes():
+    """Every entry is a class of diffusers as it is installed, not one of our own."""
+    for entry in zoo.ZOO.values():
+        pipe = entry.build()
+        assert type(pipe) is getattr(diffusers, type(pipe).__name__)
