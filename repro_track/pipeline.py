@@ -80,9 +80,10 @@ def get_diffusers_class(name: str, *, base: str, key: str) -> type:
     """
     import diffusers
 
-    found = getattr(diffusers, name, None) if name in dir(diffusers) else None
-    if isinstance(found, type) and issubclass(found, getattr(diffusers, base)):
-        return found
+    for place in (diffusers, diffusers.schedulers):  # some schedulers are exported by their own package alone
+        found = getattr(place, name, None) if name in dir(place) else None
+        if isinstance(found, type) and issubclass(found, getattr(diffusers, base)):
+            return found
     near = difflib.get_close_matches(name, [entry for entry in dir(diffusers) if entry[:1].isupper()], n=3)
     raise UsageError(
         f"{key} is {name!r}, which is no {base.removesuffix('Mixin')} of diffusers {diffusers.__version__}",

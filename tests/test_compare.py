@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from repro_track import compare
-from repro_track.compare import Exact, Tolerance, compare_outputs, compare_runs, find_divergence, list_differences
+from repro_track.compare import (
+    Exact,
+    Focus,
+    Tolerance,
+    compare_outputs,
+    compare_runs,
+    find_divergence,
+    list_differences,
+)
 from repro_track.fingerprint import digest_tensor, to_host, to_pixels
 from repro_track.record import Output, PipelineCall, Trace, TraceStep
 
@@ -282,3 +290,53 @@ def test_every_profile_has_the_same_figures_for_the_same_dtypes():
         assert len({tuple(sorted(preset[key])) for preset in presets}) == 1
         for dtype in presets[0][key]:
             assert all(preset[key][dtype] >= presets[0][key][dtype] for preset in presets)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "verdict", "note"),
+    [
+        ("audio", {"file_sha256": "f" * 64}, "bit-exact", "same samples, other file bytes"),
+        ("video", {"file_sha256": "f" * 64}, "bit-exact", "same pixels, other file bytes"),
+        ("audio", {"sha256": "e" * 64}, "pixel-exact", None),
+        ("audio", {"sha256": "e" * 64, "samples_sha256": "d" * 64}, "diverged", None),
+        ("video", {"sha256": "e" * 64, "pixels_sha256": "d" * 64}, "diverged", None),
+    ],
+)
+def test_what_is_heard_or_seen_decides_not_the_encoder(kind, change, verdict, note):
+    """A video or sound of the same content in another file agrees, and the file is said to differ; other content does not."""
+    field = "samples_sha256" if kind == "audio" else "pixels_sha256"
+    common = {"name": "x.0", "kind": kind, "dtype": "float32", "shape": (4,), "sha256": "a" * 64, field: "b" * 64}
+    expected = Output(**common, file="outputs/x.0.bin", file_sha256="c" * 64)
+    actual = expected.model_copy(update=change)
+    tensors = {"x.0": to_host(np.zeros(4, np.float32))}
+    far = {"x.0": to_host(np.ones(4, np.float32))}
+    (one,) = compare_outputs((expected,), (actual,), expected_tensors=tensors, actual_tensors=far, tolerance=PROFILE)
+    assert one.verdict == verdict
+    assert (note is None) or note in one.notes
+
+
+@pytest.mark.parametrize(
+    ("focus", "outputs", "calls"),
+    [
+        (Focus(), ["images.0", "images.1", "call1.images.0"], [0, 1]),
+        (Focus(call=1), ["call1.images.0"], [1]),
+        (Focus(image=0), ["images.0", "call1.images.0"], [0, 1]),
+        (Focus(call=0, image=1), ["images.1"], [0]),
+        (Focus(image=5), [], [0, 1]),
+    ],
+    ids=str,
+)
+def test_a_focus_narrows_a_record(make_record, focus, outputs, calls):
+    """Only the call and the image that are looked at are left of a record, and of its generators those of the call."""
+    record = make_record()
+    third = record.outputs[0].model_copy(update={"name": "call1.images.0"})
+    second_call = record.calls[0].model_copy(update={"index": 1})
+    generator = record.seeds.generators[0].model_copy(update={"name": "call1.generator0"})
+    seeds = record.seeds.model_copy(update={"generators": (*record.seeds.generators, generator)})
+    whole = record.model_copy(
+        update={"outputs": (*record.outputs, third), "calls": (*record.calls, second_call), "seeds": seeds}
+    )
+    narrow = focus.narrow(whole)
+    assert [one.name for one in narrow.outputs] == outputs
+    assert [one.index for one in narrow.calls] == calls
+    assert {one.name.split(".")[0] for one in narrow.seeds.generators} == {f"call{index}" for index in calls}

@@ -252,6 +252,26 @@ def test_a_wrong_file_is_one_message(files, name):
         load_files({"image": str(files / name)}, parameters=PARAMETERS)
 
 
+def test_a_url_is_fetched(files):
+    """A picture is loaded from a server as from a file, a missing one is one message, and credentials are not remembered."""
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(files)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        base = f"http://127.0.0.1:{server.server_port}"
+        loaded, origins = load_files({"image": f"{base}/a.png?token=secret"}, parameters=PARAMETERS)
+        assert loaded["image"].tobytes() == PIXELS[:, :, :3].tobytes()
+        assert origins == {"image": f"{base}/a.png"}
+        with pytest.raises(UsageError, match="404"):
+            load_files({"image": f"{base}/nothing.png"}, parameters=PARAMETERS)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_leaves_are_walked_with_their_places():
     """Every value has a place by which it is known."""
     assert [place for place, _ in walk_leaves({"a": [1, {"b": 2}], "c": (3,)}, "")] == ["a.0", "a.1.b", "c.0"]

@@ -787,7 +787,7 @@ def amused() -> Any:
         downsample=True, upsample=True, block_num_heads=1, num_hidden_layers=1, num_attention_heads=1, attention_dropout=0.0,
         intermediate_size=8, layer_norm_eps=1e-6, ln_elementwise_affine=True,
     )  # fmt: skip
-    vqvae = vq_model(num_vq_embeddings=32, latent_channels=8, vq_embed_dim=8)
+    vqvae = vq_model(num_vq_embeddings=32, latent_channels=8, vq_embed_dim=8, lookup_from_codebook=True)
     return diffusers.AmusedPipeline(
         vqvae,
         clip_tokenizer(),

@@ -9,7 +9,11 @@ from PIL import Image
 from repro_track.record import STATES_NAME
 from tests.conformance.matrix import build_model
 
-pytestmark = pytest.mark.xdist_group("any_pipeline")
+pytestmark = [pytest.mark.pipelines]
+
+
+STAGED = pytest.mark.xdist_group("staged")
+"""Tests that share one run of stages go to one worker."""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,7 @@ def staged(run_zoo):
     return run_zoo("kandinsky_prior", "num_images=2").run_id
 
 
+@STAGED
 def test_stages_pass_their_generators_on(staged, read_record):
     """The second stage goes on with the very generators of the first: its states begin where the first one's ended."""
     record = read_record(staged)
@@ -59,6 +64,7 @@ def test_stages_pass_their_generators_on(staged, read_record):
     assert record.seeds.closed
 
 
+@STAGED
 def test_all_stages_replay(cli, staged):
     """The whole run replays bit-exactly, both stages' outputs."""
     data = replay(cli, staged)
@@ -68,6 +74,7 @@ def test_all_stages_replay(cli, staged):
     ]  # fmt: skip
 
 
+@STAGED
 @pytest.mark.parametrize("name", ["kandinsky_decoder", "1"])
 def test_one_stage_replays_alone(cli, staged, read_record, name):
     """A stage named or numbered is replayed from what was recorded at its border, without the one before it."""
@@ -78,18 +85,21 @@ def test_one_stage_replays_alone(cli, staged, read_record, name):
     assert (call.index, call.class_name) == (1, "KandinskyV22Pipeline")
 
 
+@STAGED
 def test_an_image_of_a_stage_alone(cli, staged):
     """Stage and image together narrow the question to one picture."""
     data = replay(cli, staged, "--stage", "1", "--image", "1")
     assert [(one["name"], one["verdict"]) for one in data["outputs"]] == [("call1.images.1", "bit-exact")]
 
 
+@STAGED
 def test_a_stage_or_image_that_is_not_there(cli, staged):
     """A stage or image that the run does not have is wrong usage, with those that it has."""
     assert "kandinsky_decoder" in replay(cli, staged, "--stage", "upscaler", code=2)
     assert "0, 1" in replay(cli, staged, "--image", "7", code=2)
 
 
+@STAGED
 def test_what_the_border_holds_is_used(cli, staged, artifacts):
     """An altered input of a stage is refused; an altered generator state gives another picture: both are really used."""
     from repro_track.fingerprint import load_tensors, save_tensors
@@ -105,6 +115,7 @@ def test_what_the_border_holds_is_used(cli, staged, artifacts):
         (folder / STATES_NAME).write_bytes(kept)
 
 
+@STAGED
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -284,6 +295,27 @@ def test_stages_of_a_script(cli, python, read_record, script, pytestconfig):
     assert len(data["outputs"]) == 4
     alone = replay(cli, ran.run_id, "--stage", "2")
     assert [(one["name"], one["verdict"]) for one in alone["outputs"]] == [("call2.images.0", "bit-exact")]
+
+
+def test_an_input_that_changed_is_proven_to_be_the_cause(cli, python, tmp_path, pytestconfig):
+    """A picture that a script opens itself and that changed since is named as the difference, and proven to be the cause:
+    with the recorded one, the run comes out again."""
+    path = tmp_path / "own.py"
+    path.write_text(
+        "import sys\nfrom PIL import Image\nimport repro_track as rt\nfrom tests.conformance import zoo\n"
+        "with rt.track(seed=3) as run:\n"
+        "    run(zoo.ZOO['img2img'].build(), prompt='a cat', image=Image.open(sys.argv[1]), num_inference_steps=2)\n"
+        "print(run.run_id)\n"
+    )
+    picture = tmp_path / "own.png"
+    Image.new("RGB", (32, 32), "blue").save(picture)
+    ran = python(path, picture, env={"PYTHONPATH": str(pytestconfig.rootpath)})
+    assert ran.code == 0, ran.err
+    assert replay(cli, ran.run_id)["verdict"] == "bit-exact"
+    Image.new("RGB", (32, 32), "green").save(picture)
+    data = replay(cli, ran.run_id, "--explain", code=1)
+    assert any(one["place"] == "calls.0.inputs.image.sha256" for one in data["differences"])
+    assert data["explanation"]["proven"] == ["inputs"]
 
 
 def test_a_callback_is_refused_before_anything_runs(python, cli, tmp_path, pytestconfig):
