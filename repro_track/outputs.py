@@ -37,6 +37,17 @@ class RawOutput:
     value: Any
 
 
+@dataclass(frozen=True)
+class Rates:
+    """Of sound in Hz, of video in frames a second; null: not known."""
+
+    sampling_hz: int | None = None
+    frames_hz: float | None = None
+
+
+UNKNOWN_RATES = Rates()
+
+
 def list_outputs(result: Any, *, latent: bool = False) -> list[RawOutput]:
     """List the leaves of a result by name, in order; a batch is one leaf for each picture, video or sound.
 
@@ -154,8 +165,7 @@ def keep_output(
     *,
     folder: Path,
     record_id: str,
-    sampling_rate: int | None = None,
-    frame_rate: float | None = None,
+    rates: Rates = Rates(),
 ) -> Output:
     """Fingerprint one output, and write a file that a person can open into `folder`.
 
@@ -166,8 +176,7 @@ def keep_output(
         raw: one leaf, not of kind `unknown`.
         folder: the run's `outputs` folder.
         record_id: the id that goes into a picture or video.
-        sampling_rate: of sound, in Hz.
-        frame_rate: of video, frames a second.
+        rates: of sound and video.
     """
     host = to_exact(raw)
     values = host.to_numpy()
@@ -192,13 +201,13 @@ def keep_output(
     elif raw.kind == "video":
         path = folder / f"{raw.name}{media.choose_video_suffix()}"
         pixels = np.stack([to_pixels(frame) for frame in raw.value])
-        found |= {"pixels_sha256": digest_tensor(pixels), "rate_hz": frame_rate or media.FRAMES_PER_S}
+        found |= {"pixels_sha256": digest_tensor(pixels), "rate_hz": rates.frames_hz or media.FRAMES_PER_S}
         media.write_video(pixels, path, rate_hz=found["rate_hz"], record_id=record_id)
-    elif raw.kind == "audio" and sampling_rate is not None:
+    elif raw.kind == "audio" and rates.sampling_hz is not None:
         path = folder / f"{raw.name}.wav"
         samples = media.to_samples(values)
-        found |= {"samples_sha256": digest_tensor(samples), "rate_hz": float(sampling_rate)}
-        media.write_wav(samples, path, rate_hz=sampling_rate)
+        found |= {"samples_sha256": digest_tensor(samples), "rate_hz": float(rates.sampling_hz)}
+        media.write_wav(samples, path, rate_hz=rates.sampling_hz)
     else:
         path = folder / f"{raw.name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from repro_track import (
     source,
     trace,
 )
+from repro_track.call import Call, make_call
 from repro_track.errors import PipelineError, ReproTrackError, UsageError
 from repro_track.fingerprint import digest_tensor, save_tensors
 from repro_track.handover import Handover, SecondCall, Settings
@@ -338,8 +338,8 @@ class TrackedRun:
         arguments, origins = inputs.load_files(arguments, parameters=parameters)
         given = {name: value for name, value in arguments.items() if name != "generator"}
         kept = inputs.keep_inputs(given, folder=self._folder, origins=origins)
-        bound = pipeline.bind_arguments(pipe, arguments)
-        call = _Call(index, pipe, arguments, bound, self._watch_generators(pipe, bound, index=index), self._batch)
+        watch = self._watch_generators(pipe, pipeline.bind_arguments(pipe, arguments), index=index)
+        call = make_call(pipe, arguments, index=index, watch=watch, batch=self._batch)
         if self._outbox is not None:
             self._outbox.check()  # a store that cannot be used is better known before an hour of computing
         self._start()
@@ -348,7 +348,7 @@ class TrackedRun:
             return self._record_call(call, stage=stage, kept=kept, adapter_files=adapter_files)
 
     def _record_call(
-        self, call: _Call, *, stage: str | None, kept: tuple[Input, ...], adapter_files: tuple[WeightFile, ...]
+        self, call: Call, *, stage: str | None, kept: tuple[Input, ...], adapter_files: tuple[WeightFile, ...]
     ) -> Any:
         """Call the pipeline, and keep everything that the call is and gives."""
         pipe, settings = call.pipe, self._handover.settings if self._handover else Settings()
@@ -361,7 +361,8 @@ class TrackedRun:
         watched = trace.recording(pipe.components, level=self._trace_level, inputs=settings.inputs)
         with self.timed("call"), watched as collector:
             try:
-                result = call.make(image=settings.focus.image)
+                # a script might look at every image; the others are made for it
+                result = call.make(image=settings.focus.image if self._is_config else None)
             except Exception as error:
                 if not self._is_config:
                     raise
@@ -384,27 +385,24 @@ class TrackedRun:
             with self.timed("draws"):
                 self._find_draws(call, before=global_states)
         with self.timed("outputs"):
-            sampling_rate, frame_rate = pipeline.find_sampling_rate(pipe), _find_frame_rate(call.bound)
-            for raw in _list_outputs(result, call):
-                self._keep_output(raw, sampling_rate=sampling_rate, frame_rate=frame_rate)
+            for raw in call.list_outputs(result):
+                self._keep_output(raw, rates=call.find_rates())
         if settings.twice:
             with call.watch.rewound(), seeding.rewound_globals(global_states):
                 self._second_calls.append(self._call_again(call))
         return result
 
-    def _call_again(self, call: _Call) -> SecondCall:
+    def _call_again(self, call: Call) -> SecondCall:
         """Call the pipeline as it was just called: where the second result differs, the first call left something behind."""
         first = self._calls[-1]
         with trace.recording(call.pipe.components, level=self._trace_level) as collector:
             result = call.make()
         digests = {
-            raw.name: digest_tensor(outputs.to_exact(raw))
-            for raw in _list_outputs(result, call)
-            if raw.kind != "unknown"
+            raw.name: digest_tensor(outputs.to_exact(raw)) for raw in call.list_outputs(result) if raw.kind != "unknown"
         }
         return SecondCall(first.model_copy(update={"trace": collector.finish()}), digests)
 
-    def _find_draws(self, call: _Call, *, before: Mapping[str, Any]) -> None:
+    def _find_draws(self, call: Call, *, before: Mapping[str, Any]) -> None:
         """Where the call drew from a global generator: name the lines that did, by repeating it up to its last draw."""
         after = seeding.read_globals()
         if not seeding.list_moved(before, after):
@@ -506,8 +504,6 @@ class TrackedRun:
     def _make_generators(self, pipe: Any, bound: Mapping[str, Any]) -> list[Any]:
         """Make a generator for each image, or one for all where the pipeline takes no list; stages pass theirs on."""
         number = max(pipeline.count_images(bound), 1)
-        if number > 1 and self._batch == "together" and not pipeline.takes_several_generators(pipe):
-            number = 1
         if self._passed_on is not None:
             if len(self._passed_on) not in (1, number):
                 raise UsageError(
@@ -520,6 +516,14 @@ class TrackedRun:
                 f"the call makes {number} images, and there are {len(self._seeds)} seeds",
                 expected="one seed for each image",
             )
+        if number > 1 and self._batch == "together" and not pipeline.takes_several_generators(pipe):
+            if self._seeds is not None:
+                raise UsageError(
+                    f"there are {number} seeds, and {type(pipe).__name__} takes one generator for all its images",
+                    expected="one seed",
+                    advice="batch=independent makes each image alone, from its own seed",
+                )
+            number = 1
         self._image_seeds = seeding.make_image_seeds(self._root, num_images=number, seeds=self._seeds)
         device = "cpu" if self._generator_place == "cpu" else str(pipe.device)
         made = seeding.make_generators(self._image_seeds, device=device)
@@ -527,37 +531,26 @@ class TrackedRun:
             self._passed_on = made
         return made
 
-    def _make_call(self, call: _Call, *, parts: tuple[Component, ...], collected: Any) -> PipelineCall:
-        plain = {name: inputs.to_plain(value) for name, value in call.bound.items() if name != "generator"}
+    def _make_call(self, call: Call, *, parts: tuple[Component, ...], collected: Any) -> PipelineCall:
         location = getattr(call.pipe, "name_or_path", None) or getattr(call.pipe.config, "_name_or_path", None)
         return PipelineCall(
             index=call.index,
             class_name=type(call.pipe).__name__,
             name_or_path=location,
             commit=components.find_commit(parts),
-            arguments=redact_tree(plain)[0],
+            arguments=redact_tree(dict(call.plain))[0],
             components=parts,
             trace=collected,
             batch=self._batch,
         )
 
-    def _keep_output(
-        self, raw: outputs.RawOutput, *, sampling_rate: int | None = None, frame_rate: float | None = None
-    ) -> None:
+    def _keep_output(self, raw: outputs.RawOutput, *, rates: outputs.Rates = outputs.UNKNOWN_RATES) -> None:
         if raw.kind == "unknown":
             self._unknown.append(f"output {raw.name} is a {type(raw.value).__name__}, which cannot be compared")
             return
         # a replay's pictures name the run that they reproduce: then equal pictures are equal files
         owner = self._handover.expected.record_id if self._handover else self.record_id
-        self._outputs.append(
-            outputs.keep_output(
-                raw,
-                folder=self._folder / "outputs",
-                record_id=owner,
-                sampling_rate=sampling_rate,
-                frame_rate=frame_rate,
-            )
-        )
+        self._outputs.append(outputs.keep_output(raw, folder=self._folder / "outputs", record_id=owner, rates=rates))
         self._tensors[raw.name] = outputs.to_exact(raw).copy()  # the caller may write into the value afterwards
         if len(self._pictures) < 16 and (preview := outputs.get_preview(raw)) is not None:
             self._pictures.append(preview)
@@ -673,49 +666,7 @@ class TrackedRun:
         )
 
 
-@dataclass(frozen=True)
-class _Call:
-    """One call of a pipeline, ready to be made, more than once if need be."""
-
-    index: int
-    pipe: Any
-    arguments: Mapping[str, Any]
-    bound: Mapping[str, Any]
-    watch: seeding.GeneratorWatch
-    batch: Batch
-
-    def make(self, *, image: int | None = None) -> Any:
-        """Call the pipeline; images that are independent one by one, or only the one that is wanted."""
-        generators = self.watch.generators if self.watch.made_by == "repro_track" else []
-        number = pipeline.count_images(self.bound)
-        if self.batch == "together" or number == 1:
-            named = {"generator": generators if len(generators) > 1 else generators[0]} if generators else {}
-            return self.pipe(**{**self.arguments, **named})
-        results: list[Any] = []
-        given = list(self.watch.generators)
-        for index in range(number):
-            if image is not None and index != image:
-                results.append(None)
-                continue
-            named = {"generator": given[index]} if len(given) == number else {"generator": given[0]} if given else {}
-            alone = pipeline.split_arguments(self.arguments, bound=self.bound, index=index)
-            results.append(self.pipe(**{**alone, **named}))
-        return outputs.join_results(results)
-
-
 _ELSEWHERE = "outside of the pipelines' calls"
-
-
-def _list_outputs(result: Any, call: _Call) -> list[outputs.RawOutput]:
-    """List a call's outputs; those of the second and later calls have the call in their names."""
-    prefix = f"{seeding.name_call(call.index)}." if call.index else ""
-    listed = outputs.list_outputs(result, latent=call.bound.get("output_type") == "latent")
-    return [outputs.RawOutput(f"{prefix}{raw.name}", raw.kind, raw.value) for raw in listed]
-
-
-def _find_frame_rate(bound: Mapping[str, Any]) -> float | None:
-    given = next((bound[name] for name in ("frame_rate", "fps") if bound.get(name)), None)
-    return float(given) if isinstance(given, (int, float)) else None
 
 
 def _choose_folder(handover: Handover | None, *, ordinal: int, record_id: str) -> Path:

@@ -78,7 +78,6 @@ def test_what_hangs_on_a_picture_stays_behind(tmp_path):
         torch.arange(12.0).reshape(3, 4).T,
         torch.arange(24.0).reshape(1, 2, 3, 4).contiguous(memory_format=torch.channels_last),
     ],
-    ids=str,
 )
 def test_a_tensor_comes_back(value, tmp_path):
     """A tensor comes back with its dtype, shape and values, and lies in memory with its channels where they were."""

@@ -10,7 +10,16 @@ from PIL import Image
 
 from repro_track import media
 from repro_track.fingerprint import digest_tensor
-from repro_track.outputs import RawOutput, get_preview, join_results, keep_file, keep_output, list_outputs, to_exact
+from repro_track.outputs import (
+    Rates,
+    RawOutput,
+    get_preview,
+    join_results,
+    keep_file,
+    keep_output,
+    list_outputs,
+    to_exact,
+)
 from repro_track.png import read_picture
 
 PIXELS = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)
@@ -130,7 +139,7 @@ def test_a_video_is_kept_with_three_digests(as_list, tmp_path):
     """A video has its exact frames, its 8-bit pixels and a file with as many frames."""
     value = MOVING if as_list else FRAMES[0]
     raw = RawOutput("frames.0", "video", value)
-    output = keep_output(raw, folder=tmp_path, record_id="r", frame_rate=5)
+    output = keep_output(raw, folder=tmp_path, record_id="r", rates=Rates(frames_hz=5))
     assert output.shape == (4, 8, 8, 3)
     assert output.sha256 == digest_tensor(to_exact(raw))
     assert len({output.sha256, output.pixels_sha256, output.file_sha256}) == (
@@ -146,12 +155,12 @@ def test_a_video_is_kept_with_three_digests(as_list, tmp_path):
 def test_a_sound_is_kept_with_three_digests(tmp_path):
     """A sound has its exact values, its 16-bit samples and a WAV file that holds them; without a rate, its array."""
     value = np.sin(np.arange(100, dtype=np.float32))
-    output = keep_output(RawOutput("audios.0", "audio", value), folder=tmp_path, record_id="r", sampling_rate=8000)
+    output = keep_output(RawOutput("audios.0", "audio", value), folder=tmp_path, record_id="r", rates=Rates(8000))
     assert len({output.sha256, output.samples_sha256, output.file_sha256}) == 3
     assert np.allclose(media.read_wav(tmp_path / "audios.0.wav")[0], value, atol=1e-4)
     changed = value.copy()
     changed[0] = np.nextafter(changed[0], np.float32(1))
-    nearly = keep_output(RawOutput("audios.0", "audio", changed), folder=tmp_path, record_id="r", sampling_rate=8000)
+    nearly = keep_output(RawOutput("audios.0", "audio", changed), folder=tmp_path, record_id="r", rates=Rates(8000))
     assert (nearly.sha256 != output.sha256, nearly.samples_sha256) == (True, output.samples_sha256)
     assert keep_output(RawOutput("a", "audio", value), folder=tmp_path, record_id="r").file == "outputs/a.npy"
 

@@ -133,7 +133,6 @@ def test_images_are_counted(bound, number):
         ({"image": [object(), object(), object()]}, 3),
         ({"batch_size": 4}, 1),
     ],
-    ids=str,
 )
 def test_prompts_are_counted(bound, prompts):
     """What a call describes is counted: prompts, embeddings, labels, pictures."""
