@@ -12,8 +12,9 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def find_draws(
         after: those in which it ended.
 
     Returns:
-        by generator, `FILE:LINE in FUNCTION` in the order of the first draw; empty where a draw was not seen again.
+        by generator, `FILE:LINE in FUNCTION, from FILE:LINE in FUNCTION` in the order of the first draw; empty where a draw was not seen again.
     """
     moved = seeding.list_moved(before, after)
     watch = _Watch({name: after[name] for name in moved}, {name: before[name] for name in moved if name in before})
@@ -52,10 +53,9 @@ class _Watch:
     def __init__(self, ends: Mapping[str, Any], states: Mapping[str, Any]) -> None:
         self.lines: dict[str, list[str]] = {name: [] for name in ends}
         self._ends, self._states = ends, dict(states)
-        self._place = ""
+        self._at: tuple[FrameType, int] | None = None
         self._owner = threading.get_ident()
         self._is_done = False
-        self._own: dict[CodeType, bool] = {}
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -67,16 +67,15 @@ class _Watch:
         finally:
             sys.settrace(former)
             threading.settrace(former_of_threads)
+            self._at = None
 
     def _on_event(self, frame: FrameType, event: str, argument: Any) -> Any:
-        code = frame.f_code
-        own = self._own.get(code)
-        if own is None:
-            own = self._own[code] = not _is_library(code.co_filename)
-        if not own:
+        if _is_library(frame.f_code.co_filename):
             return None  # what a library draws is put down to the line that called it
         self._compare()
-        self._place = f"{_shorten(code.co_filename)}:{frame.f_lineno} in {code.co_name}"
+        # a function that returns hands the rest of its caller's line back
+        now = _find_own(frame.f_back) if event == "return" else frame
+        self._at = (now, now.f_lineno) if now else None
         return self._on_event
 
     def _compare(self) -> None:
@@ -86,12 +85,28 @@ class _Watch:
             if not seeding.is_same_state(now, state):
                 self._states[name] = now
                 is_new = True
-                if self._place and self._place not in self.lines[name]:
-                    self.lines[name].append(self._place)
+                if self._at and (place := _name_place(*self._at)) not in self.lines[name]:
+                    self.lines[name].append(place)
         if is_new:
             self._is_done = all(seeding.is_same_state(self._states[name], end) for name, end in self._ends.items())
         if self._is_done and threading.get_ident() == self._owner:  # another thread would only end itself
             raise _AllExplainedError
+
+
+def _find_own(frame: FrameType | None) -> FrameType | None:
+    """Find the innermost frame, from this one outwards, that is no library's."""
+    while frame is not None and _is_library(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+def _name_place(frame: FrameType, line: int) -> str:
+    """Name a line of code and the one that called it, which is the more telling one where a helper draws."""
+    code, caller = frame.f_code, _find_own(frame.f_back)
+    place = f"{_shorten(code.co_filename)}:{line} in {code.co_name}"
+    if caller is None or _shorten(caller.f_code.co_filename).startswith("repro_track/"):
+        return place
+    return f"{place}, from {_shorten(caller.f_code.co_filename)}:{caller.f_lineno} in {caller.f_code.co_name}"
 
 
 def _read(name: str) -> Any:
@@ -104,6 +119,7 @@ def _read(name: str) -> Any:
     return torch.get_rng_state() if name == "torch" else torch.cuda.get_rng_state(name)
 
 
+@cache
 def _list_libraries() -> tuple[str, ...]:
     import torch
 
@@ -113,12 +129,16 @@ def _list_libraries() -> tuple[str, ...]:
 _STANDARD = f"{sysconfig.get_path('stdlib')}/"
 
 
+@cache
 def _is_library(file: str) -> bool:
     if file.startswith(("<", *_list_libraries())):
         return True
     return file.startswith(_STANDARD) and "site-packages" not in file
 
 
+_PROGRAM = f"{Path(__file__).parents[1]}/"
+
+
 def _shorten(file: str) -> str:
     """Name a file as it is imported: what is before site-packages is this machine's own."""
-    return file.rpartition("site-packages/")[2]
+    return file.rpartition("site-packages/")[2].removeprefix(_PROGRAM)

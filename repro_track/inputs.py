@@ -211,7 +211,7 @@ def keep_inputs(arguments: Mapping[str, Any], *, folder: Path, origins: Mapping[
     return tuple(kept)
 
 
-_PLAIN = (type(None), bool, int, float, str, bytes, Path, enum.Enum, np.generic, np.ndarray, Image.Image)
+_PLAIN = (type(None), bool, int, float, str, Path, enum.Enum, np.generic, np.ndarray, Image.Image)
 
 
 def _check_storable(place: str, value: Any) -> None:
@@ -395,7 +395,7 @@ def read_input(part: Input, *, folder: Path) -> Image.Image | HostTensor:
         else:
             value = load_tensors(path)[_VALUE]
         actual = digest_picture(value) if isinstance(value, Image.Image) else digest_tensor(value)
-    except (OSError, ValueError, KeyError, RecordError) as error:
+    except (OSError, ValueError, KeyError, RecordError, Image.DecompressionBombError) as error:
         raise ReplayError(
             f"the input {part.name} cannot be loaded from {part.file}: {first_line(error)}",
             expected="the artifact as it was logged",

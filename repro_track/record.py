@@ -102,7 +102,8 @@ class Generator(Part):
 class GlobalGenerator(Part):
     """One global generator before and after the run. `moved`: something drew from it.
 
-    `drawn_at` names the lines of code that drew while a pipeline was called: `diffusers/schedulers/x.py:66 in init`.
+    `drawn_at` names the lines of code that drew while a pipeline was called, each with its caller's:
+    `diffusers/utils/y.py:110 in draw, from diffusers/schedulers/x.py:66 in step`.
     """
 
     name: str

@@ -64,7 +64,7 @@ def run_config(config: RunConfig) -> TrackedRun:
         for name, stage in stages.items():
             if run.leave_out_call():
                 continue
-            with run.timed("load"):
+            with run.loading():
                 pipe, files = pipeline.build_pipeline(stage, dtype=config.dtype, device=config.device)
             arguments = _choose_arguments(pipe, stage.call, config=config, is_first=name == next(iter(stages)))
             if results:  # empty where this stage is replayed alone: what it takes then comes from the record

@@ -410,8 +410,7 @@ class TrackedRun:
         with call.watch.rewound(), pipeline.undisturbed(call.pipe):
             found = draws.find_draws(call.make, before=before, after=after)
         for name, lines in found.items():
-            known = self._draws.setdefault(name, [])
-            known += [line for line in lines or [f"call {call.index}, not seen again"] if line not in known]
+            self._add_draws(name, lines or [f"call {call.index}, not seen again"])
 
     def add_output(self, name: str, value: Any) -> None:
         """Record an output that is not a pipeline's: a tensor, an array, a picture, or the path of a file.
@@ -467,6 +466,20 @@ class TrackedRun:
             yield
         finally:
             self._phases[phase] = self._phases.get(phase, 0.0) + time.perf_counter() - began
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """Time the block as the loading of a pipeline, and put draws from global generators in it down to that: many
+        models draw the weights that the file then replaces."""
+        before = seeding.read_globals()
+        with self.timed("load"):
+            yield
+        for name in seeding.list_moved(before, seeding.read_globals()):
+            self._add_draws(name, ["while the pipeline was loaded"])
+
+    def _add_draws(self, generator: str, places: Sequence[str]) -> None:
+        known = self._draws.setdefault(generator, [])
+        known += [place for place in places if place not in known]
 
     def _make_address(self) -> Address:
         shown = self._command.script if isinstance(self._command.script, str) else "repro-track run"

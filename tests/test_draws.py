@@ -62,11 +62,39 @@ def test_every_line_that_draws_is_named(call, generator, functions):
     """Each line outside of libraries that moved a generator is named, with its generator and function."""
     found, _ = watch(call)
     assert list(found) == [generator]
-    assert [place.rpartition(" in ")[2] for place in found[generator]] == functions
+    places = [place.partition(",")[0] for place in found[generator]]
+    assert [place.rpartition(" in ")[2] for place in places] == functions
     start = call.__code__.co_firstlineno
     if call is not draw_in_a_thread:
-        lines = [int(place.rpartition(":")[2].partition(" ")[0]) for place in found[generator]]
+        lines = [int(place.rpartition(":")[2].partition(" ")[0]) for place in places]
         assert all(start < line <= start + 3 for line in lines)
+
+
+class Config:
+    """Something with a property that is looked up in the line that draws."""
+
+    @property
+    def size(self):
+        return 3
+
+
+def draw_after_a_look():
+    config = Config()
+    return torch.rand(config.size)
+
+
+def draw_by_a_helper():
+    return draw_numpy()
+
+
+def test_a_draw_is_the_line_of_the_draw_not_of_what_was_called_last():
+    """A line that calls something and then draws is named itself, and the caller of a helper with it."""
+    (place,) = watch(draw_after_a_look)[0]["torch"]
+    assert place.partition(",")[0].endswith(f":{draw_after_a_look.__code__.co_firstlineno + 2} in draw_after_a_look")
+    (place,) = watch(draw_by_a_helper)[0]["numpy"]
+    helper, _, caller = place.partition(", from ")
+    assert helper.endswith(" in draw_numpy")
+    assert caller.endswith(f":{draw_by_a_helper.__code__.co_firstlineno + 1} in draw_by_a_helper")
 
 
 def test_who_draws_nothing_is_not_named():

@@ -41,7 +41,7 @@ DRIVERS: dict[str, tuple[str, ...]] = {
         "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler", "LMSDiscreteScheduler", "PNDMScheduler",
         "SASolverScheduler", "TCDScheduler", "UniPCMultistepScheduler",
     ),
-    "stable_diffusion_2": ("ConsistencyDecoderScheduler",),  # takes two steps at most
+    "stable_diffusion_2": ("ConsistencyDecoderScheduler",),
     "sd3": (
         "FlowMapEulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler",
         "FlowMatchLCMScheduler", "LTXEulerAncestralRFScheduler", "MiniMaxH3Scheduler",
@@ -53,7 +53,13 @@ DRIVERS: dict[str, tuple[str, ...]] = {
     "sana_sprint": ("SCMScheduler",),
     "amused": ("AmusedScheduler",),
 }  # fmt: skip
-"""Which pipeline of the zoo each scheduler drives. Those that are not here drive none of them (see `list_idle`)."""
+"""Which pipeline of the zoo each scheduler drives. Those that are not here drive none of them (see `try_idle`)."""
+
+NEEDS = {
+    "PNDMScheduler": "call.num_inference_steps=4",  # fails below
+    "ConsistencyDecoderScheduler": "scheduler.config.num_train_timesteps=1024",  # its two steps begin at 1008
+}
+"""What a scheduler cannot do without; those that are run together with it get it, too."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +136,7 @@ def run_cell(name: str, folder: Path, *, schedulers: tuple[str, ...] = ()) -> li
         schedulers: classes; null: the pipeline's own.
     """
     swept = f"scheduler.class_name={','.join(schedulers)}" if schedulers else "determinism.num_threads=1,2"
-    # PNDM needs four steps to be itself
-    more = [swept, "call.num_inference_steps=4"] if "PNDMScheduler" in schedulers else [swept]
+    more = [swept, *(NEEDS[name] for name in schedulers if name in NEEDS)]
     ran = start("run", "-m", "--config-dir", str(folder / "conf"), "pipeline=none", f"+zoo={name}", "seed=3", *more)
     runs, wanted = ran.stdout.split(), len(schedulers) or 2
     if len(runs) < wanted:
@@ -208,6 +213,32 @@ def list_idle() -> list[str]:
     return sorted(set(every) - driving)
 
 
+def try_idle(names: list[str]) -> dict[str, str]:
+    """Try schedulers in every pipeline of the zoo, in this process; gives by name those that do drive one, and which."""
+    import diffusers
+    import torch
+
+    driving: dict[str, str] = {}
+    for entry in zoo.ZOO.values():
+        pipe = entry.build()
+        if entry.is_later_stage or not hasattr(pipe, "scheduler"):
+            continue
+        pipe.set_progress_bar_config(disable=True)
+        own = pipe.scheduler.config
+        call = {**entry.call, **{argument: make() for argument, make in entry.files.items()}}
+        call.pop("ip_adapter_image", None)
+        if entry.family == "3D":
+            call["output_type"] = "latent"
+        for name in names:
+            try:
+                pipe.scheduler = getattr(diffusers.schedulers, name).from_config(own)
+                pipe(**call, generator=torch.Generator().manual_seed(0))
+            except Exception:  # whatever a pipeline and a scheduler that do not fit raise
+                continue
+            driving.setdefault(name, entry.name)
+    return driving
+
+
 # --- the table ----------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +308,10 @@ def main() -> int:
         "rows": [asdict(row) for row in rows],
         "idle": list_idle(),
     }
+    rows += [
+        Row(name, one, "", (), "", problem="drives it, and is not in DRIVERS")
+        for one, name in try_idle(data["idle"]).items()
+    ]
     failed = [row for row in rows if row.verdict != "bit-exact"]
     for row in failed:
         print(f"FAILED {row.pipeline} {row.scheduler}: {row.verdict} {row.problem}")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("faults")
+pytestmark = [pytest.mark.restore, pytest.mark.xdist_group("faults")]
 
 SCRIPT = """
 import sys
