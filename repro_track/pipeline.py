@@ -339,10 +339,13 @@ def undisturbed(pipe: Any) -> Iterator[None]:
 
 
 def find_sampling_rate(pipe: Any) -> int | None:
-    """Find how many samples a second of sound has that the pipeline makes, from its components; null: they do not say."""
-    for part in pipe.components.values():
+    """Find how many samples a second of sound has that the pipeline makes, from its components; null: they do not say.
+
+    A vocoder makes the sound where there is one, and is asked first.
+    """
+    for _, part in sorted(pipe.components.items(), key=lambda item: item[0] != "vocoder"):
         config = getattr(part, "config", None)
-        for name in ("sampling_rate", "output_sampling_rate", "sample_rate"):
+        for name in ("output_sampling_rate", "sampling_rate", "sample_rate"):
             found = getattr(part, name, None) or getattr(config, name, None)
             if isinstance(found, (int, float)) and not isinstance(found, bool) and hasattr(part, "parameters"):
                 return int(found)

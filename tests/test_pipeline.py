@@ -13,6 +13,7 @@ from repro_track.pipeline import (
     count_images,
     count_prompts,
     find_builtin,
+    find_sampling_rate,
     resolve_location,
     split_arguments,
     takes_several_generators,
@@ -171,6 +172,12 @@ def test_how_a_pipeline_makes_several_is_read_from_its_signature(name, batch, se
     """The batch argument, and whether a list of generators is taken, are told by the pipeline's own signature."""
     pipe = zoo.ZOO[name].build()
     assert (choose_batch_argument(pipe), takes_several_generators(pipe)) == (batch, several)
+
+
+@pytest.mark.parametrize(("name", "rate"), [("stable_audio", 8000), ("audio_ldm_2", 16000), ("ddpm", None)])
+def test_the_rate_of_sound_is_found(name, rate):
+    """The rate of the sound that a pipeline makes is that of its vocoder or decoder; a picture has none."""
+    assert find_sampling_rate(zoo.ZOO[name].build()) == rate
 
 
 def test_the_embedded_model_is_found():
