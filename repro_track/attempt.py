@@ -345,8 +345,8 @@ def start_run(attempt: Attempt, *, store: Store, name: str, parent: StoredRun | 
 def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, tags: Mapping[str, str]) -> None:
     """Write the report, and log the attempt as a run that points at the recorded one."""
     found, actual, comparison = outcome.attempt.found, outcome.actual, outcome.comparison
-    first_id = found.run_id or found.record.record_id
-    folder, recorded_folder = outcome.attempt.handover.result_folder, outcome.attempt.recorded_folder
+    handover, recorded_folder = outcome.attempt.handover, outcome.attempt.recorded_folder
+    first_id, folder = found.run_id or found.record.record_id, handover.result_folder
     for output in found.record.outputs:
         if output.kind == "image" and output.file:
             load_into(found, output.file, recorded_folder / output.file)
@@ -359,7 +359,7 @@ def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, t
         actual_folder=folder,
         findings=findings,
         exact=outcome.exact,
-        options=render_options(outcome.attempt.handover.choice),
+        options=render_options(handover.choice) + handover.settings.focus.render_options(),
     )
     (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
     data = report.comparison_to_json(comparison, findings=findings)

@@ -119,6 +119,15 @@ class Focus:
         ]
         return ", ".join(filter(None, words))
 
+    def render_options(self) -> str:
+        """Render it as options of `repro-track replay`.
+
+        >>> Focus(call=1, image=0).render_options()
+        ' --stage 1 --image 0'
+        """
+        given = (("stage", self.call), ("image", self.image))
+        return "".join(f" --{name} {value}" for name, value in given if value is not None)
+
     def narrow(self, record: RunRecord) -> RunRecord:
         """Give a record with nothing but what is looked at. The trace of a whole batch says nothing of one image."""
         calls, outputs, generators = record.calls, record.outputs, record.seeds.generators

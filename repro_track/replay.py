@@ -104,6 +104,8 @@ def _print_plan(planned: Attempt, *, choice: Choice, console: Any) -> None:
     plan = planned.plan
     for line in render_plan(plan, planned.found.record, choice=choice):
         console.print(Text(line))
+    if alone := str(planned.handover.settings.focus):
+        console.print(f"  compared  {alone} alone")
     report.print_differences(plan.restored, console=console, title="Different here, and restored")
     report.print_differences(plan.differences, console=console, title="Different here, and it stays")
 
