@@ -154,3 +154,53 @@ def test_a_config_is_frozen_and_cleaned(monkeypatch):
     with rt.track(experiment="library", seed=0, trace="off", config=config) as run:
         monkeypatch.setenv("PLANTED", "now")
     assert run.record.config.resolved == {"a": 1, "b": 1, "c": "then", "password": "***withheld***"}
+
+
+def test_independent_images_are_the_pipelines_own():
+    """With `batch=independent` the joined result has, for each image, what the pipeline gives for its seed alone; together
+    they differ from that, which is why the mode is there."""
+    from conftest import make_tiny_pipeline
+
+    pipe = make_tiny_pipeline()
+    call = {"num_inference_steps": 4, "output_type": "np"}
+    with rt.track(experiment="library", seed=3, num_threads=1, batch="independent") as run:
+        joined = run(pipe, batch_size=3, **call).images
+    alone = [pipe(generator=torch.Generator().manual_seed(seed), **call).images[0] for seed in (3, 4, 5)]
+    assert joined.shape == (3, 8, 8, 3)
+    assert all(np.array_equal(one, other) for one, other in zip(joined, alone, strict=True))
+    assert [part.initial_seed for part in run.record.seeds.generators] == [3, 4, 5]
+    assert run.record.calls[0].batch == "independent"
+
+
+def test_seeds_that_cannot_be_given_are_refused():
+    """A pipeline that takes one generator for a whole batch is not given one seed of several silently."""
+    from tests.conformance import zoo
+
+    with pytest.raises(UsageError, match="takes one generator"), rt.track(experiment="library", seeds=[3, 4]) as run:
+        run(zoo.ZOO["amused"].build(), prompt="a cat", num_images_per_prompt=2)
+
+
+def test_a_draw_in_a_call_is_put_down_to_its_line():
+    """A pipeline that draws globally in its own code is named by that line, its result is untouched, and the schedulers and
+    generators are as one call leaves them."""
+    from conftest import make_tiny_pipeline
+    from diffusers import DDIMPipeline
+
+    class Drawing(DDIMPipeline):
+        def __call__(self, generator=None, num_inference_steps=2):
+            shift = float(np.random.rand())
+            result = super().__call__(generator=generator, num_inference_steps=num_inference_steps, output_type="np")
+            return {"images": result.images + shift}
+
+    parts = make_tiny_pipeline().components
+    pipe, given = Drawing(**parts), torch.Generator().manual_seed(9)
+    with rt.track(experiment="library", seed=3, num_threads=1) as run:
+        images = run(pipe, generator=given)["images"]
+    again, fresh = Drawing(**parts), torch.Generator().manual_seed(9)
+    np.random.seed(3)
+    assert np.array_equal(images, again(generator=fresh)["images"])
+    assert torch.equal(given.get_state(), fresh.get_state())
+    (moved,) = [one for one in run.record.seeds.global_generators if one.moved]
+    assert moved.name == "numpy"
+    assert moved.drawn_at[0].partition(",")[0].endswith(" in __call__")
+    assert not run.record.seeds.closed
