@@ -5,7 +5,7 @@ Only safetensors files are loaded, never a pickle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def load_adapters(pipe: Any, config: AdaptersConfig) -> tuple[WeightFile, ...]:
         if not hasattr(pipe, method):
             raise UsageError(f"adapters.{kind} is given, and {type(pipe).__name__} has no {method}")
         for name, one in wanted.items():
-            files += _digest_files(one, place=f"adapters.{kind}.{name}")
+            _check_adapter(one, place=f"adapters.{kind}.{name}")
         try:
             load(pipe, wanted)
         except Exception as error:  # diffusers, PEFT and transformers raise what they like: it is one message
@@ -70,6 +70,7 @@ def load_adapters(pipe: Any, config: AdaptersConfig) -> tuple[WeightFile, ...]:
                 expected=f"weights for a {type(pipe).__name__}",
                 advice="LoRA needs peft: pip install 'repro_track[transformers]'" if kind == "lora" else None,
             ) from error
+        files += _digest_files(wanted)
     return tuple(files)
 
 
@@ -89,11 +90,14 @@ def _load_loras(pipe: Any, wanted: Mapping[str, AdapterConfig]) -> None:
 
 def _load_ip_adapters(pipe: Any, wanted: Mapping[str, AdapterConfig]) -> None:
     several = list(wanted.values())
+    files = [Path(str(one.path)) if Path(str(one.path)).is_file() else None for one in several]
+    # a file stands for itself; in a repository the picture's encoder is beside it, where diffusers looks by default
+    named = {"image_encoder_folder": None} if all(files) else {}
     pipe.load_ip_adapter(
-        [one.path if Path(str(one.path)).is_dir() else str(Path(str(one.path)).parent) for one in several],
+        [str(file.parent) if file else one.path for file, one in zip(files, several, strict=True)],
         subfolder=[one.subfolder or "" for one in several],
-        weight_name=[one.weight_name or Path(str(one.path)).name for one in several],
-        image_encoder_folder=None,
+        weight_name=[file.name if file else one.weight_name for file, one in zip(files, several, strict=True)],
+        **named,
     )
     pipe.set_ip_adapter_scale([one.scale for one in several] if len(several) > 1 else several[0].scale)
 
@@ -108,8 +112,12 @@ def _name_file(one: AdapterConfig) -> dict[str, str]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _digest_files(one: AdapterConfig, *, place: str) -> list[WeightFile]:
-    """Find and digest the file of an adapter: on this machine, or in the Hub's cache once it is there."""
+def _check_adapter(one: AdapterConfig, *, place: str) -> None:
+    """See that an adapter is a safetensors file that is there, or is on the Hub.
+
+    Raises:
+        UsageError: it is not.
+    """
     if one.path is None:
         raise UsageError(
             f"{place}.path has no value", expected="a safetensors file, a folder with one, or a Hub repository"
@@ -117,13 +125,17 @@ def _digest_files(one: AdapterConfig, *, place: str) -> list[WeightFile]:
     for name in (one.weight_name, one.path if Path(one.path).is_file() else None):
         if name is not None and not name.endswith(".safetensors"):
             raise UsageError(f"{place} is {name}", expected="a safetensors file: other formats can hold code")
-    file = find_adapter_file(one)
-    if file is None:
-        if Path(one.path).is_absolute() or one.path.startswith((".", "~")):
-            raise UsageError(f"{place}.path is {one.path}, and there is no such file", expected="a safetensors file")
-        return []
-    digest, origin = digest_weight_file(file)
-    return [WeightFile(path=str(file), sha256=digest, size_bytes=file.stat().st_size, origin=origin)]
+    if find_adapter_file(one) is None and (Path(one.path).is_absolute() or one.path.startswith((".", "~"))):
+        raise UsageError(f"{place}.path is {one.path}, and there is no such file", expected="a safetensors file")
+
+
+def _digest_files(wanted: Mapping[str, AdapterConfig]) -> Iterator[WeightFile]:
+    """Digest the files of adapters after they were loaded: those of the Hub are in its cache then."""
+    for one in wanted.values():
+        file = find_adapter_file(one)
+        if file is not None:
+            digest, origin = digest_weight_file(file)
+            yield WeightFile(path=str(file), sha256=digest, size_bytes=file.stat().st_size, origin=origin)
 
 
 def find_adapter_file(one: AdapterConfig) -> Path | None:

@@ -173,6 +173,14 @@ def test_only_safetensors_are_loaded(pipe, tmp_path, kind):
             load_adapters(pipe, AdaptersConfig(**{kind: {"x": AdapterConfig(path)}}))
 
 
+@pytest.mark.parametrize("kind", ["lora", "ip_adapter", "textual_inversion"])
+def test_a_repository_is_asked_for_by_its_whole_name(pipe, kind):
+    """An adapter of the Hub that is not in the cache, with the Hub out of reach, is one message that names the repository."""
+    adapter = AdapterConfig("nobody/nothing", weight_name="x.safetensors")
+    with pytest.raises(PipelineError, match="nobody/nothing"):
+        load_adapters(pipe, AdaptersConfig(**{kind: {"x": adapter}}))
+
+
 def test_a_pipeline_without_adapters_says_so(tiny_pipeline, tmp_path):
     """A pipeline that takes no LoRA is named."""
     with pytest.raises(UsageError, match="DDIMPipeline"):
