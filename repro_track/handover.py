@@ -162,18 +162,15 @@ class Handover:
         """
         if not self.choice.restores("weights"):
             return
-        recorded, one = self._recorded_components(call), self.find_call(call)
-        wanted = {(name, weight.path): weight.sha256 for name, part in recorded.items() for weight in part.weights}
-        wanted |= {("", weight.path): weight.sha256 for weight in (one.adapter_files if one else ())}
-        present = [
-            (part.name, f"{part.location}/{weight.path}", weight) for part in components for weight in part.weights
-        ]
-        for name, shown, weight in [*present, *(("", weight.path, weight) for weight in adapter_files)]:
-            digest = wanted.get((name, weight.path))
-            if digest is not None and weight.sha256 != digest:
+        recorded = self.find_call(call)
+        if recorded is None:
+            return
+        wanted = _key_weights(recorded.components, recorded.adapter_files)
+        for key, (shown, weight) in _key_weights(components, adapter_files).items():
+            if key in wanted and weight.sha256 != wanted[key][1].sha256:
                 raise ReplayError(
                     f"the weights {shown} are not the recorded ones: {weight.sha256}",
-                    expected=f"sha256 {digest}",
+                    expected=f"sha256 {wanted[key][1].sha256}",
                     advice="bring the file back, or replay with what is there: --weights current",
                 )
 
@@ -229,3 +226,16 @@ class Handover:
             state = states.get(f"{prefix}.generator{index}.before")
             if state is not None:
                 seeding.restore_state(generators[index], state.to_numpy())
+
+
+def _key_weights(
+    components: Sequence[Component], adapter_files: Sequence[WeightFile]
+) -> dict[tuple[str, str], tuple[str, WeightFile]]:
+    """Give weight files by what they are for, with their paths: a component's by name, an adapter's by its place in the
+    order, because a cache names the file otherwise elsewhere."""
+    keyed = {
+        (part.name, weight.path): (f"{part.location}/{weight.path}", weight)
+        for part in components
+        for weight in part.weights
+    }
+    return keyed | {("adapter", str(index)): (weight.path, weight) for index, weight in enumerate(adapter_files)}
