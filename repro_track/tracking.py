@@ -49,7 +49,6 @@ from repro_track.record import (
     STATES_NAME,
     Batch,
     Command,
-    Component,
     Config,
     Cost,
     Environment,
@@ -378,15 +377,29 @@ class TrackedRun:
                 self._states.update({seeding.name_global(call.index, name): one for name, one in packed.items()})
                 if collector.latents is not None:
                     self._latents[seeding.name_call(call.index)] = collector.latents
-                made = self._make_call(call, parts=parts, collected=collector.finish())
-                update = {"stage": stage, "inputs": kept, "adapter_files": adapter_files}
-                self._calls.append(made.model_copy(update=update))
+                location = getattr(pipe, "name_or_path", None) or getattr(pipe.config, "_name_or_path", None)
+                self._calls.append(
+                    PipelineCall(
+                        index=call.index,
+                        class_name=type(pipe).__name__,
+                        name_or_path=location,
+                        commit=components.find_commit(parts),
+                        arguments=redact_tree(dict(call.plain))[0],
+                        components=parts,
+                        trace=collector.finish(),
+                        stage=stage,
+                        batch=call.batch,
+                        inputs=kept,
+                        adapter_files=adapter_files,
+                    )
+                )
         if not self.is_replay:
             with self.timed("draws"):
                 self._find_draws(call, before=global_states)
         with self.timed("outputs"):
+            rates = call.find_rates()
             for raw in call.list_outputs(result):
-                self._keep_output(raw, rates=call.find_rates())
+                self._keep_output(raw, rates=rates)
         if settings.twice:
             with call.watch.rewound(), seeding.rewound_globals(global_states):
                 self._second_calls.append(self._call_again(call))
@@ -543,19 +556,6 @@ class TrackedRun:
         if self._is_staged:
             self._passed_on = made
         return made
-
-    def _make_call(self, call: Call, *, parts: tuple[Component, ...], collected: Any) -> PipelineCall:
-        location = getattr(call.pipe, "name_or_path", None) or getattr(call.pipe.config, "_name_or_path", None)
-        return PipelineCall(
-            index=call.index,
-            class_name=type(call.pipe).__name__,
-            name_or_path=location,
-            commit=components.find_commit(parts),
-            arguments=redact_tree(dict(call.plain))[0],
-            components=parts,
-            trace=collected,
-            batch=self._batch,
-        )
 
     def _keep_output(self, raw: outputs.RawOutput, *, rates: outputs.Rates = outputs.UNKNOWN_RATES) -> None:
         if raw.kind == "unknown":
