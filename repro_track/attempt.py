@@ -330,15 +330,16 @@ def perform(
 
 
 def start_run(attempt: Attempt, *, store: Store, name: str, parent: StoredRun | None = None) -> StoredRun:
-    """Begin the replay's own run in MLflow, in the experiment of the recorded run."""
+    """Begin the attempt's own run in MLflow, in the experiment of the recorded run and under it, or under `parent`."""
     stored = attempt.found.opened.stored
+    above = parent or stored
     return store.start_run(
         experiment="repro_track",
         experiment_id=stored.experiment_id if stored else None,
         name=name,
         user=environment.read_user(),
         source="repro-track replay",
-        parent=parent,
+        parent_id=above.run_id if above else None,
     )
 
 

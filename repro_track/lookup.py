@@ -225,7 +225,7 @@ def serve_ui(*, port: int) -> None:
             expected="an embedded store or a database",
             advice=f"open {uri} in a browser",
         )
-    Store(uri)  # make it if it is not there yet, and say clearly if that cannot be done
+    place = Store(uri).find_view()  # this also makes the store if it is not there yet, or says why it cannot
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # 1.6 GB and 8 s for nothing that we use
     words = [
         sys.executable,
@@ -241,7 +241,7 @@ def serve_ui(*, port: int) -> None:
         "1",
     ]
     print(
-        f"MLflow's UI: http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning (Ctrl-C ends it)",
+        f"MLflow's UI: http://127.0.0.1:{port}/#/{place} (Ctrl-C ends it)",
         file=sys.stderr,
         flush=True,
     )

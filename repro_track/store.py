@@ -7,6 +7,7 @@ handful of batched calls. It never runs anything that it reads from a store.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
@@ -14,7 +15,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -30,6 +31,20 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 TAG = "repro_track."
+VIEW = "repro_track"
+"""The name of the saved view of our columns: an experiment tag, which MLflow's UI lists under Views (read in its 3.17.2)."""
+COLUMNS = {
+    # MLflow's names of columns, and the widths at which their headers can be read
+    "params.`seed`": 70,
+    f"tags.`{TAG}verdict`": 140,
+    f"tags.`{TAG}pipeline`": 150,
+    f"tags.`{TAG}scheduler`": 165,
+    f"tags.`{TAG}steps`": 130,
+    f"tags.`{TAG}seed_closed`": 170,
+    f"tags.`{TAG}digest`": 140,
+    f"tags.`{TAG}commit`": 145,
+    f"tags.`{TAG}dirty`": 130,
+}
 _STATUS = {
     "finished": "FINISHED",
     "failed": "FAILED",
@@ -48,10 +63,17 @@ class StoredRun:
     artifact_uri: str
     link: str
 
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
+
     @property
     def artifact_folder(self) -> Path | None:
         """The artifacts' folder, if it is on this machine."""
         return Path(self.artifact_uri.removeprefix("file://")) if self.artifact_uri.startswith("file://") else None
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether this is a sweep's own run, which has no record: its members have."""
+        return f"{TAG}sweep" in self.tags
 
 
 class Store:
@@ -75,23 +97,45 @@ class Store:
         user: str,
         source: str,
         experiment_id: str | None = None,
-        parent: StoredRun | None = None,
+        parent_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> StoredRun:
-        """Create a run that is shown as running until `log_run` ends it.
+        """Create a run that is shown as running until it is ended.
 
         Args:
             experiment: the experiment's name; it is made if it is not there.
+            name: the run's name.
+            user: who runs it.
+            source: what runs it.
             experiment_id: an experiment that is there, instead of a name.
-            parent: the run under which this one is shown.
+            parent_id: the run under which this one is shown.
+            tags: more tags.
         """
-        tags = {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL"}
-        if parent is not None:
-            tags["mlflow.parentRunId"] = parent.run_id
+        tags = {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL", **(tags or {})}
+        if parent_id is not None:
+            tags["mlflow.parentRunId"] = parent_id
         with _reported(self.uri):
             run = self._client.create_run(
                 experiment_id or self._ensure_experiment(experiment), run_name=name, tags=tags
             )
         return self._to_stored(run)
+
+    def end_run(
+        self, run: StoredRun, *, folder: Path, tags: Mapping[str, str], description: str, is_failed: bool
+    ) -> None:
+        """Log a folder of artifacts, tags and the description of a run without a record, and end it."""
+        from mlflow.entities import RunTag
+
+        all_tags = {**tags, "mlflow.note.content": description}
+        with _reported(self.uri):
+            self._client.log_batch(run.run_id, tags=[RunTag(name, value) for name, value in all_tags.items()])
+            self._client.log_artifacts(run.run_id, str(folder))
+            self._client.set_terminated(run.run_id, status="FAILED" if is_failed else "FINISHED")
+
+    def delete_run(self, run: StoredRun) -> None:
+        """Delete a run that came to nothing; MLflow keeps it until its garbage is collected."""
+        with _reported(self.uri):
+            self._client.delete_run(run.run_id)
 
     def log_run(
         self,
@@ -128,7 +172,9 @@ class Store:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
-                return self._client.create_experiment(name, artifact_location=self._choose_artifact_location(name))
+                return self._client.create_experiment(
+                    name, artifact_location=self._choose_artifact_location(name), tags=make_experiment_tags()
+                )
             except MlflowException:
                 found = self._client.get_experiment_by_name(name)  # another process was faster
                 if found is None:
@@ -139,6 +185,9 @@ class Store:
                 expected="an active experiment",
                 advice=f"restore it (mlflow experiments restore -x {found.experiment_id}) or choose store.experiment_name=NAME",
             )
+        for key, value in make_experiment_tags().items():
+            if key not in found.tags:  # an experiment of somebody else's, or of an earlier version
+                self._client.set_experiment_tag(found.experiment_id, key, value)
         return found.experiment_id
 
     def _choose_artifact_location(self, experiment: str) -> str | None:
@@ -190,13 +239,67 @@ class Store:
                 expected="a unique prefix",
                 advice="give more of the id",
             )
-        if f"{TAG}record_id" not in runs[0].data.tags:
+        if not {f"{TAG}record_id", f"{TAG}sweep"} & set(runs[0].data.tags):
             raise StoreError(
                 f"run {runs[0].info.run_id} was not logged by repro_track",
                 expected="a run with a record",
                 advice="only runs of repro-track run, rt.track() and replay can be replayed and shown",
             )
         return self._to_stored(runs[0])
+
+    def find_members(self, parent_id: str) -> list[StoredRun]:
+        """Find our runs that are shown under another one, the oldest first; replays and variations are none of them."""
+        condition = f"tags.`mlflow.parentRunId` = '{parent_id}' AND tags.`{TAG}record_id` != ''"
+        runs = self._search_all(condition, experiment=None)
+        return [run for run in reversed(runs) if not {f"{TAG}replay_of", f"{TAG}variation_of"} & set(run.tags)]
+
+    def find_runs(self, experiment: str, filter_string: str | None) -> list[StoredRun]:
+        """Find our finished runs of an experiment, the oldest first; replays are none of them.
+
+        Raises:
+            UsageError: there is no such experiment, or MLflow does not understand the filter.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with _reported(self.uri):
+            found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            raise UsageError(f"there is no experiment {experiment!r} in {redact_url(self.uri)}", expected="its name")
+        ours = f"tags.`{TAG}record_id` != '' AND tags.`{TAG}replay_of` IS NULL AND attributes.status = 'FINISHED'"
+        try:
+            return self._search_all(f"{ours} AND {filter_string}" if filter_string else ours, experiment=found)[::-1]
+        except StoreError as error:
+            if isinstance(error.__cause__, MlflowException) and error.__cause__.error_code == "INVALID_PARAMETER_VALUE":
+                raise UsageError(
+                    f"MLflow does not understand the filter {filter_string!r}: {_find_reason(error.__cause__)}",
+                    expected="a query as in MLflow's search box, such as params.seed = '3'",
+                ) from error
+            raise
+
+    def find_view(self) -> str:
+        """Find the page of MLflow's UI that shows our newest runs in our columns; the list of experiments if there are none."""
+        runs = self._search(f"tags.`{TAG}record_id` != ''", most=1)
+        if not runs:
+            return "experiments?workflowType=machine_learning"
+        return f"experiments/{runs[0].info.experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
+
+    def _search_all(self, filter_string: str, *, experiment: Any) -> list[StoredRun]:
+        """Search page by page, the newest first."""
+        found: list[StoredRun] = []
+        token = None
+        with _reported(self.uri):
+            ids = [experiment.experiment_id] if experiment else self._list_experiments()
+            while True:
+                page = self._client.search_runs(
+                    ids, filter_string, max_results=1000, order_by=["attributes.start_time DESC"], page_token=token
+                )
+                found += [self._to_stored(run) for run in page]
+                token = page.token
+                if not token:
+                    return found
+
+    def _list_experiments(self) -> list[str]:
+        return [experiment.experiment_id for experiment in self._client.search_experiments()]
 
     def find_by_tag(self, name: str, value: str | None = None) -> list[StoredRun]:
         """Find our runs by a tag without its `repro_track.` (and its value), the newest first; replays last."""
@@ -207,10 +310,9 @@ class Store:
 
     def _search(self, filter_string: str, *, most: int) -> list[Run]:
         with _reported(self.uri):
-            experiments = [experiment.experiment_id for experiment in self._client.search_experiments()]
             return list(
                 self._client.search_runs(
-                    experiments, filter_string, max_results=most, order_by=["attributes.start_time DESC"]
+                    self._list_experiments(), filter_string, max_results=most, order_by=["attributes.start_time DESC"]
                 )
             )
 
@@ -243,7 +345,7 @@ class Store:
         base = self.uri if self.uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
         info = run.info
         link = f"{_without_credentials(base)}/#/experiments/{quote(info.experiment_id)}/runs/{info.run_id}?workflowType=machine_learning"
-        return StoredRun(info.run_id, info.experiment_id, info.artifact_uri, link)
+        return StoredRun(info.run_id, info.experiment_id, info.artifact_uri, link, dict(run.data.tags))
 
 
 def _without_credentials(url: str) -> str:
@@ -321,6 +423,13 @@ def _find_reason(error: Exception) -> str:
 # --- what a record looks like in MLflow: pure functions -----------------------------------------------------------
 
 
+def make_experiment_tags() -> dict[str, str]:
+    """Make the tags of an experiment: its kind, so that MLflow opens the list of runs, and the view with our columns."""
+    state = json.dumps({"selectedColumns": list(COLUMNS), "columnOrder": list(COLUMNS), "columnWidths": COLUMNS})
+    view = {"name": VIEW, "createdAt": 0, "updatedAt": 0, "state": state}
+    return {"mlflow.experimentKind": "custom_model_development", f"mlflow.sharedViewState.{VIEW}": json.dumps(view)}
+
+
 def make_tags(record: RunRecord) -> dict[str, str]:
     """Make the searchable tags of a record. A digest that people look up is in a tag's *key*, which has an index."""
     pictures = [output for output in record.outputs if output.pixels_sha256]
@@ -338,7 +447,26 @@ def make_tags(record: RunRecord) -> dict[str, str]:
     }
     if record.replay_of:
         tags[f"{TAG}replay_of"] = record.replay_of
+    if record.config.overrides:
+        tags[f"{TAG}overrides"] = " ".join(record.config.overrides)[:5000]
     source = record.source
+    schedulers = {
+        part.class_name.rpartition(".")[2]
+        for call in record.calls
+        for part in call.components
+        if part.class_name.endswith("Scheduler")
+    }
+    weights = {weight.sha256: part.name for call in record.calls for part in call.components for weight in part.weights}
+    shown = {
+        "pipeline": " ".join(dict.fromkeys(call.class_name for call in record.calls)),
+        "scheduler": " ".join(sorted(schedulers)),
+        "steps": " ".join(str(len(call.trace.steps)) for call in record.calls if call.trace.steps),
+        "weights": " ".join(f"{name}:{digest[:12]}" for digest, name in weights.items())[:5000],
+        "digest": tags[f"{TAG}output_sha256"][:12],
+        "commit": source.commit[:12] if isinstance(source.commit, str) else "",
+        "dirty": _word(source.dirty) if isinstance(source.commit, str) else "",
+    }
+    tags |= {f"{TAG}{name}": value for name, value in shown.items()}
     git = {"commit": source.commit, "branch": source.branch, "repoURL": source.remote, "dirty": _word(source.dirty)}
     if not isinstance(source.repository, Unavailable):
         tags |= {f"mlflow.source.git.{key}": value for key, value in git.items() if isinstance(value, str)}
