@@ -175,11 +175,16 @@ def diff(run_a: str, run_b: str, as_json: bool) -> None:
 @main.command()
 @click.argument("picture", metavar="FILE-or-DIGEST")
 def find(picture: str) -> None:
-    """Find the run that made a picture: by the id in it, else by its pixels, which survive renaming and stripping."""
-    from repro_track import lookup
+    """Find the run that made a picture, best first: by the id in it; else by its pixels, which survive renaming and
+    stripping; else by likeness, which survives re-compressing and resizing."""
+    from repro_track import lookup, report
 
-    for run_id in lookup.find_picture(picture):
-        click.echo(run_id)
+    matches = lookup.find_picture(picture)
+    report.print_matches(
+        [(match.run.run_id, match.run.name, match.how) for match in matches], console=report.open_console()
+    )
+    for match in matches:
+        click.echo(match.run.run_id)
 
 
 @main.command()

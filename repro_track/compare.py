@@ -382,7 +382,7 @@ _POWER: tuple[tuple[str, str | None], ...] = (
     (r"calls\.\d+\.trace\..*|seeds\..*state_after.*|seeds\.closed|seeds\..*\.(moved|drawn_at.*)|seeds\..*made_by", None),
     (r"calls\.\d+\.(name_or_path|index|stage)|calls\.\d+\.inputs\..*\.(file|origin)|.*\.location|command\..*|source\.(repository|branch|remote|bundle|dirty).*", None),
     (r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*|torch\.parallel_info|variables\.PYTHONPATH)", None),
-    (r"config\.resolved\.(store|tolerance|name)(\..*)?|config\.resolved\.determinism\.name|config\.overrides.*", None),
+    (r"config\.resolved\.(store|tolerance|name|log|sweep|embed|picture_format)(\..*)?|config\.resolved\.determinism\.name|config\.overrides.*", None),
     (r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)|config\.resolved\.(seeds?|num_images|generator)", "seed"),
     (r"calls\.\d+\.components\.\w+\.(weights\..*|memory_xxh3|commit)|calls\.\d+\.(commit|adapter_files\..*sha256)", "weights"),
     (r"calls\.\d+\.(arguments|inputs)\..*|calls\.\d+\.batch|config\.resolved\.(call\..*|batch)", "call"),

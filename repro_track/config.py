@@ -113,6 +113,22 @@ class SourceConfig:
 
 
 @dataclass
+class LogConfig:
+    """`previews`: also log a picture of the latents after every step."""
+
+    previews: bool = False
+
+
+@dataclass
+class SweepConfig:
+    """The sweep that a run is a member of: `run` is the sweep's own in MLflow, `done` the members that it has already, by the
+    digest of their overrides. `repro-track run -m` sets both; `sweep.run=ID` goes on with a sweep."""
+
+    run: str | None = None
+    done: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class StoreConfig:
     """Where MLflow keeps the run. `uri` is used when MLFLOW_TRACKING_URI is not set; null: `default_store_uri()`."""
 
@@ -124,7 +140,8 @@ class StoreConfig:
 class RunConfig:
     """The whole config of `repro-track run`.
 
-    `batch`: the images of a call are made `together`, or each alone from the start (`independent`). `switches` are
+    `batch`: the images of a call are made `together`, or each alone from the start (`independent`). `picture_format`: png, webp
+    (without loss) or jpeg. `embed`: what a picture's file says of its run: its `id`, or its settings as well (`full`). `switches` are
     methods of the pipeline or a component: `switches.vae.enable_tiling=true`. `stages`: several pipelines instead of one, by
     name, with the same generators passed on; each is a `StageConfig`.
     """
@@ -137,6 +154,8 @@ class RunConfig:
     device: str = "cpu"
     dtype: str = "float32"
     name: str | None = None
+    picture_format: str = "png"
+    embed: str = "id"
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     adapters: AdaptersConfig = field(default_factory=AdaptersConfig)
@@ -145,6 +164,8 @@ class RunConfig:
     trace: TraceConfig = field(default_factory=TraceConfig)
     tolerance: ToleranceConfig = field(default_factory=ToleranceConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     source: SourceConfig = field(default_factory=SourceConfig)
     call: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, Any] = field(default_factory=dict)

@@ -13,14 +13,18 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
+import numpy as np
+
 from repro_track import inputs, ledger
 from repro_track.compare import Comparison, Exact, Tolerance, compare_runs
 from repro_track.config import read_preset, resolve_store_uri
 from repro_track.errors import RecordError, ReproTrackError, StoreError, UsageError
 from repro_track.fingerprint import HostTensor, digest_file, digest_tensor, load_tensors
-from repro_track.png import read_picture
+from repro_track.likeness import BITS, LIMIT, hash_views, measure_distances
+from repro_track.media import VIDEO_SUFFIXES, read_record_id
+from repro_track.picture import FoundPicture, read_picture
 from repro_track.record import LATENTS_NAME, OUTPUT_TENSORS_NAME, RECORD_NAME, RunRecord, read_record
-from repro_track.store import Store, StoredRun
+from repro_track.store import Store, StoredRun, unpack_likenesses
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def find(text: str) -> FoundRun:
         return FoundRun(read_record(path), None, None, None, None, path.absolute().parent)
     store = open_store()
     if path.suffix and path.is_file():
-        stored = _find_picture_runs(store, path)[0]
+        stored = find_picture(text)[0].run
     elif "/" in text and not text.startswith(("http://", "https://")):
         raise UsageError(f"{text} is not there", expected="a picture or a record.json")
     else:
@@ -116,28 +120,87 @@ def recall(text: str) -> FoundRun | None:
     return FoundRun(record, text, None, None, None, None) if record else None
 
 
-def _find_picture_runs(store: Store, path: Path) -> list[StoredRun]:
-    pixels, record_id = read_picture(path)
-    runs = store.find_by_tag("record_id", record_id) if record_id and re.fullmatch(r"[0-9a-f]{32}", record_id) else []
-    runs = runs or store.find_by_tag(f"pixels.{digest_tensor(pixels)}")
-    if not runs:
-        raise UsageError(
-            f"no run in the store made {path}",
-            expected="a picture that a logged run wrote, its pixels unchanged",
-            advice="a re-compressed or resized picture cannot be found by its pixels",
-        )
-    return runs
+@dataclass(frozen=True)
+class Match:
+    """A run that made a picture, or one that looks like it; `how` says in words by what it was found. `distance` is that
+    of the perceptual hashes, in bits."""
+
+    run: StoredRun
+    how: str
+    distance: int = 0
 
 
-def find_picture(text: str) -> list[str]:
-    """Find the runs that made a picture: by file, or by the sha256 of its pixels, its tensor or its noise.
+def find_picture(text: str) -> list[Match]:
+    """Find the runs that made a picture, best first: by the id in the file, else by its pixels, else by likeness; or by a
+    digest.
+
+    Args:
+        text: a file, or the sha256 of an output's pixels, its tensor, or the noise.
 
     Raises:
         UsageError: it is neither a file nor a digest, or no run made it.
     """
-    store = open_store()
-    if Path(text).is_file():
-        return [run.run_id for run in _find_picture_runs(store, Path(text))]
+    store, path = open_store(), Path(text)
+    if not path.is_file():
+        return _find_digest(store, text)
+    if path.suffix.lower() in VIDEO_SUFFIXES and path.suffix.lower() != ".gif":
+        matches = _find_id(store, read_record_id(path), digest=None)
+        picture = None
+    else:
+        picture = read_picture(path)
+        matches = _find_id(store, picture.record_id, digest=picture.pixels_sha256)
+    if picture is not None:
+        matches = matches or _find_pixels(store, picture) or _find_likeness(store, picture)
+    if not matches:
+        raise UsageError(
+            f"no run in the store made {path}, or anything that looks like it",
+            expected="a picture of a logged run; one of a screenshot has to be cut out of what is around it",
+        )
+    return matches
+
+
+def _find_id(store: Store, record_id: str | None, *, digest: str | None) -> list[Match]:
+    """Find by what is embedded. The digest of the pixels goes first: it is in the tag's key, which has an index."""
+    if record_id is None or not re.fullmatch(r"[0-9a-f]{32}", record_id):
+        return []
+    runs = store.find_by_tag(f"pixels.{digest}") if digest and re.fullmatch(r"[0-9a-f]{64}", digest) else []
+    runs = [run for run in runs if run.record_id == record_id] or store.find_by_tag("record_id", record_id)
+    return [Match(run, "by the id in it") for run in runs]
+
+
+def _find_pixels(store: Store, picture: FoundPicture) -> list[Match]:
+    for pixels in picture.list_variants():
+        runs = store.find_by_tag(f"pixels.{digest_tensor(pixels)}")
+        if runs:
+            return [Match(run, "by its pixels, which are exactly these") for run in runs]
+    return []
+
+
+def _find_likeness(store: Store, picture: FoundPicture) -> list[Match]:
+    """Rank runs by how like the picture their own are; at most ten, and none that is not alike at all."""
+    packed = store.list_likenesses()
+    known = [(run_id, name, one) for run_id, value in packed.items() for name, one in unpack_likenesses(value).items()]
+    hashes = [one for _, _, one in known]
+    near: dict[tuple[str, str], tuple[int, int]] = {}
+    for view in hash_views(picture.image):
+        distances = measure_distances(view, hashes)
+        for index in np.flatnonzero(distances[:, 0] <= LIMIT):
+            place, pair = known[index][:2], (int(distances[index, 0]), int(distances[index, 1]))
+            near[place] = min(near.get(place, pair), pair)
+    best: dict[str, tuple[str, int]] = {}
+    for (run_id, name), (distance, _) in sorted(near.items(), key=lambda item: item[1]):
+        best.setdefault(run_id, (name, distance))
+    return [
+        Match(
+            run,
+            f"by likeness to {best[run.run_id][0]}: {best[run.run_id][1]} of {BITS} bits differ",
+            best[run.run_id][1],
+        )
+        for run in store.find_runs_by_id(list(best)[:10])
+    ]
+
+
+def _find_digest(store: Store, text: str) -> list[Match]:
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         raise UsageError(
             f"{text!r} is neither a file nor a digest", expected="a picture, or 64 hexadecimal digits of sha256"
@@ -150,7 +213,7 @@ def find_picture(text: str) -> list[str]:
             f"no run in the store has the digest {text}",
             expected="the sha256 of an output's tensor or pixels, or of the noise",
         )
-    return [run.run_id for run in runs]
+    return [Match(run, "by its digest") for run in runs]
 
 
 def make_tolerance(name: str | None, *, recorded: RunRecord) -> Tolerance:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from repro_track.errors import UsageError, first_line
-from repro_track.png import to_picture
+from repro_track.picture import to_picture
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 FRAMES_PER_S = 8.0
@@ -97,6 +97,23 @@ def write_video(pixels: np.ndarray, path: Path, *, rate_hz: float, record_id: st
         for frame in even:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode())
+
+
+def read_record_id(path: Path) -> str | None:
+    """Read the record id in a video that `write_video` wrote; null where there is none, or PyAV is not installed.
+
+    Raises:
+        UsageError: it is not a video.
+    """
+    if not importlib.util.find_spec("av"):
+        return None
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            return container.metadata.get("comment")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as a video: {first_line(error)}") from error
 
 
 def read_frames(path: Path) -> list:

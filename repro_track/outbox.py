@@ -22,8 +22,11 @@ from queue import Queue
 from typing import IO, Any, cast
 
 from repro_track import errors, ledger
+from repro_track.likeness import hash_picture
+from repro_track.manifest import write_manifest
+from repro_track.picture import read_picture
 from repro_track.record import RECORD_NAME, Replayable, RunRecord, read_record, render_record
-from repro_track.store import Store, StoredRun
+from repro_track.store import LIKENESS, TAG, Store, StoredRun, pack_likenesses
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Address:
     user: str
     source: str
     folder: str
+    parent_id: str | None = None
 
 
 class Outbox:
@@ -147,9 +151,20 @@ def log_folder(
 ) -> RunRecord:
     """Log a finished folder under a started run, and remember that this machine made it."""
     record = read_record(folder / RECORD_NAME)
-    store.log_run(run, record=record, folder=folder, description=description, tags=tags or {}, metrics=metrics or {})
+    all_tags = {f"{TAG}manifest": write_manifest(folder), **_make_likeness_tag(record, folder), **(tags or {})}
+    store.log_run(run, record=record, folder=folder, description=description, tags=all_tags, metrics=metrics or {})
     ledger.remember(run.run_id, record)
     return record
+
+
+def _make_likeness_tag(record: RunRecord, folder: Path) -> dict[str, str]:
+    """Make the tag by which a run is found from a picture that only looks like its own; none for a replay, which would be
+    found beside its run. A tag holds a hundred hashes: later pictures of a run cannot be found this way."""
+    files = {output.name: folder / output.file for output in record.outputs if output.kind == "image" and output.file}
+    if record.replay_of or not files:
+        return {}
+    hashes = {name: hash_picture(read_picture(path).image) for name, path in list(files.items())[:100]}
+    return {LIKENESS: pack_likenesses(hashes)}
 
 
 def _serve(reply: Callable[[Mapping[str, Any]], None]) -> None:
@@ -158,7 +173,13 @@ def _serve(reply: Callable[[Mapping[str, Any]], None]) -> None:
     store = Store(address.uri)
     if not sys.stdin.readline():
         return
-    run = store.start_run(experiment=address.experiment, name=address.name, user=address.user, source=address.source)
+    run = store.start_run(
+        experiment=address.experiment,
+        name=address.name,
+        user=address.user,
+        source=address.source,
+        parent_id=address.parent_id,
+    )
     reply({"run": asdict(run)})
     folder = Path(address.folder)
     word = sys.stdin.readline()

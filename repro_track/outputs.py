@@ -15,7 +15,7 @@ import numpy as np
 
 from repro_track import media
 from repro_track.fingerprint import HostTensor, digest_file, digest_tensor, to_host, to_pixels
-from repro_track.png import write_png
+from repro_track.picture import write_picture
 from repro_track.record import Output, OutputKind
 
 _PICTURES = ("images", "image")
@@ -166,10 +166,12 @@ def keep_output(
     folder: Path,
     record_id: str,
     rates: Rates = Rates(),
+    picture_format: str = "png",
+    settings: Mapping[str, Any] | None = None,
 ) -> Output:
     """Fingerprint one output, and write a file that a person can open into `folder`.
 
-    A picture is written as PNG, a video as MP4 (GIF without PyAV), a sound whose rate is known as WAV, anything else
+    A picture is written as PNG unless another format is asked for, a video as MP4 (GIF without PyAV), a sound whose rate is known as WAV, anything else
     as NumPy's own format.
 
     Args:
@@ -177,6 +179,8 @@ def keep_output(
         folder: the run's `outputs` folder.
         record_id: the id that goes into a picture or video.
         rates: of sound and video.
+        picture_format: one of `picture.FORMATS`.
+        settings: what else goes into a picture.
     """
     host = to_exact(raw)
     values = host.to_numpy()
@@ -194,10 +198,10 @@ def keep_output(
     )
     found: dict[str, Any] = {}
     if raw.kind == "image":
-        path = folder / f"{raw.name}.png"
+        path = folder / f"{raw.name}.{picture_format}"
         pixels = to_pixels(raw.value)
         found["pixels_sha256"] = digest_tensor(pixels)
-        write_png(pixels, path, record_id=record_id, pixels_sha256=found["pixels_sha256"])
+        write_picture(pixels, path, record_id=record_id, pixels_sha256=found["pixels_sha256"], settings=settings)
     elif raw.kind == "video":
         path = folder / f"{raw.name}{media.choose_video_suffix()}"
         pixels = np.stack([to_pixels(frame) for frame in raw.value])

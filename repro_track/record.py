@@ -35,6 +35,7 @@ SeedOrigin = Literal["given", "entropy"]
 GeneratorMaker = Literal["repro_track", "caller"]
 WeightOrigin = Literal["hub", "computed"]
 Batch = Literal["together", "independent"]
+Embed = Literal["id", "full"]
 
 
 class Part(BaseModel):

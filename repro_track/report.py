@@ -223,7 +223,7 @@ def _inline_pictures(record: RunRecord, folder: Path) -> dict[str, str]:
     for output in record.outputs:
         if output.kind == "image" and output.file and (folder / output.file).is_file():
             content = base64.b64encode((folder / output.file).read_bytes()).decode("ascii")
-            inlined[output.name] = f"data:image/png;base64,{content}"
+            inlined[output.name] = f"data:image/{Path(output.file).suffix[1:]};base64,{content}"
     return inlined
 
 
@@ -391,6 +391,16 @@ def print_record(record: RunRecord, *, console: Console, link: str | None = None
     console.print(table)
     if link:
         console.print(Text(f"in MLflow's UI (repro-track ui): {link}"))
+
+
+def print_matches(matches: Sequence[tuple[str, str, str]], *, console: Console) -> None:
+    """Print found runs, a row each: run id, name, by what it was found."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in matches:
+        table.add_row(*_escape([to_printable(cell, limit=200) for cell in row]))
+    console.print(table)
 
 
 def print_comparison(comparison: Comparison, *, console: Console) -> None:

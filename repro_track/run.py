@@ -20,7 +20,7 @@ from repro_track import command, pipeline, report, seeding
 from repro_track.adapters import resolve_adapter
 from repro_track.config import AdapterConfig, PipelineConfig, RunConfig, StageConfig, data_folder
 from repro_track.errors import ReproTrackError, UsageError, first_line
-from repro_track.record import Batch, TraceLevel
+from repro_track.record import Batch, Embed, TraceLevel
 from repro_track.tracking import TrackedRun
 
 if TYPE_CHECKING:
@@ -53,8 +53,12 @@ def run_config(config: RunConfig) -> TrackedRun:
         name=config.name,
         stem="-".join(_name_pipeline(stage.pipeline) for stage in stages.values()),
         resolved=_resolve(config, stages),
-        overrides=command.read_hydra_overrides() or [],
+        overrides=[word for word in command.read_hydra_overrides() or [] if not word.startswith("sweep.")],
         bundle=config.source.bundle,
+        picture_format=config.picture_format,
+        embed=cast(Embed, config.embed),
+        previews=config.log.previews,
+        parent_id=config.sweep.run,
         starts_late=True,
         is_config=True,
     )
@@ -110,6 +114,7 @@ def _resolve(config: RunConfig, stages: Mapping[str, StageConfig]) -> dict[str, 
     """Give the config as data, with the paths of its stages as they were made absolute."""
     resolved = asdict(config)
     resolved["stages"] = {name: asdict(stage) for name, stage in stages.items() if name}
+    del resolved["sweep"]  # where the run is shown, nothing that it is made of
     return resolved
 
 

@@ -14,11 +14,12 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from repro_track.config import data_folder
 from repro_track.errors import ReproTrackError, StoreError, UsageError
@@ -45,6 +46,10 @@ COLUMNS = {
     f"tags.`{TAG}commit`": 145,
     f"tags.`{TAG}dirty`": 130,
 }
+LIKENESS = f"{TAG}likeness"
+"""The tag with the perceptual hashes of a run's pictures."""
+_CLOCKS_APART_MS = 10 * 60 * 1000
+"""By so much the clocks of two machines that log to one server may differ."""
 _STATUS = {
     "finished": "FINISHED",
     "failed": "FAILED",
@@ -63,12 +68,19 @@ class StoredRun:
     artifact_uri: str
     link: str
 
+    name: str = ""
+    end_ms: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def artifact_folder(self) -> Path | None:
         """The artifacts' folder, if it is on this machine."""
         return Path(self.artifact_uri.removeprefix("file://")) if self.artifact_uri.startswith("file://") else None
+
+    @property
+    def record_id(self) -> str | None:
+        """The record's own id; null for a run without one."""
+        return self.tags.get(f"{TAG}record_id")
 
     @property
     def is_sweep(self) -> bool:
@@ -152,6 +164,8 @@ class Store:
 
         now_ms = int(time.time() * 1000)
         all_tags = {**make_tags(record), "mlflow.note.content": description, **tags}
+        if (folder / _LOGGED_IMAGES).is_dir():
+            all_tags["mlflow.loggedImages"] = "True"
         all_metrics = [(name, value, 0) for name, value in {**make_metrics(record), **metrics}.items()]
         with _reported(self.uri):
             self._client.log_batch(
@@ -308,6 +322,45 @@ class Store:
         runs.sort(key=lambda run: f"{TAG}replay_of" in run.data.tags)
         return [self._to_stored(run) for run in runs]
 
+    def find_runs_by_id(self, run_ids: Sequence[str]) -> list[StoredRun]:
+        """Find the runs with these ids that are not deleted, in their order."""
+        listed = ", ".join(f"'{run_id}'" for run_id in run_ids)
+        runs = self._search(f"attributes.run_id IN ({listed})", most=len(run_ids)) if run_ids else []
+        by_id = {run.info.run_id: self._to_stored(run) for run in runs}
+        return [by_id[run_id] for run_id in run_ids if run_id in by_id]
+
+    def list_likenesses(self) -> dict[str, str]:
+        """List the packed perceptual hashes of all runs by run id; runs that were deleted may be among them.
+
+        MLflow gives runs only whole, some 3 ms each. So a database is asked for that one tag, and what a server
+        once gave is kept, so that only newer runs have to be listed.
+        """
+        if self.uri.startswith(("http://", "https://")):
+            return self._list_likenesses_of_server()
+        import sqlalchemy
+
+        engine = sqlalchemy.create_engine(self.uri)
+        with _reported(self.uri), engine.connect() as connection:
+            query = sqlalchemy.text("SELECT run_uuid, value FROM tags WHERE key = :key")
+            rows = connection.execute(query, {"key": LIKENESS}).all()
+        engine.dispose()
+        return {row[0]: row[1] for row in rows}
+
+    def _list_likenesses_of_server(self) -> dict[str, str]:
+        path = data_folder() / "likeness" / f"{digest_bytes(_without_credentials(self.uri).encode())[:16]}.json"
+        kept: dict[str, Any] = {"until_ms": 0, "runs": {}}
+        if path.is_file():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+        since_ms = kept["until_ms"] - _CLOCKS_APART_MS
+        new = self._search_all(f"tags.`{LIKENESS}` != '' AND attributes.end_time > {max(since_ms, 0)}", experiment=None)
+        runs = {**kept["runs"], **{run.run_id: run.tags[LIKENESS] for run in new}}
+        until_ms = max([kept["until_ms"], *(run.end_ms or 0 for run in new)])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        partial.write_text(json.dumps({"until_ms": until_ms, "runs": runs}), encoding="utf-8")
+        partial.replace(path)
+        return runs
+
     def _search(self, filter_string: str, *, most: int) -> list[Run]:
         with _reported(self.uri):
             return list(
@@ -345,7 +398,10 @@ class Store:
         base = self.uri if self.uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
         info = run.info
         link = f"{_without_credentials(base)}/#/experiments/{quote(info.experiment_id)}/runs/{info.run_id}?workflowType=machine_learning"
-        return StoredRun(info.run_id, info.experiment_id, info.artifact_uri, link, dict(run.data.tags))
+        tags = dict(run.data.tags)
+        return StoredRun(
+            info.run_id, info.experiment_id, info.artifact_uri, link, info.run_name or "", info.end_time, tags
+        )
 
 
 def _without_credentials(url: str) -> str:
@@ -421,6 +477,36 @@ def _find_reason(error: Exception) -> str:
 
 
 # --- what a record looks like in MLflow: pure functions -----------------------------------------------------------
+
+
+_LOGGED_IMAGES = "images"
+
+
+def name_logged_images(key: str, *, step: int) -> tuple[str, str]:
+    """Name the artifacts of one picture by step as MLflow's `log_image` does: the picture and its thumbnail.
+
+    That would send each by itself; so they travel with the other artifacts (names as in MLflow 3.17.2).
+    """
+    name = f"{_LOGGED_IMAGES}/{key}+step+{step}+timestamp+{int(time.time() * 1000)}+{uuid.uuid4()}"
+    return f"{name}.png", f"{name}+compressed.webp"
+
+
+def pack_likenesses(hashes: Mapping[str, str]) -> str:
+    """Pack perceptual hashes by output name into a tag's value.
+
+    >>> pack_likenesses({"images.0": "00ff", "images.1": "ff00"})
+    'images.0:00ff images.1:ff00'
+    """
+    return " ".join(f"{quote(name)}:{digest}" for name, digest in hashes.items())
+
+
+def unpack_likenesses(value: str) -> dict[str, str]:
+    """Unpack what `pack_likenesses` made; what is not of that form is left out.
+
+    >>> unpack_likenesses("images.0:00ff x")
+    {'images.0': '00ff'}
+    """
+    return {unquote(name): digest for name, digest in re.findall(r"(\S+):([0-9a-f]+)(?!\S)", value)}
 
 
 def make_experiment_tags() -> dict[str, str]:

@@ -24,10 +24,12 @@ _STEP_METHODS = ("step", "step_pred", "step_correct")
 
 class TraceCollector:
     """Collects what the hooks see, in the order in which it happens; `finish` gives the record's part, and `latents` is
-    what the last step gave (null before one)."""
+    what the last step gave (null before one), `samples` what every step gave, where they are kept."""
 
-    def __init__(self, level: TraceLevel) -> None:
+    def __init__(self, level: TraceLevel, *, keeps_samples: bool = False) -> None:
         self._level = level
+        self._keeps_samples = keeps_samples
+        self.samples: list[HostTensor] = []
         self.latents: HostTensor | None = None
         self._noise: str | None = None
         self._steps: list[dict[str, Any]] = []
@@ -69,6 +71,8 @@ class TraceCollector:
             return
         # prev_sample is the first field of every scheduler's output; copied: pipelines scale it in place
         latents = self.latents = to_host(tensors[0]).copy()
+        if self._keeps_samples:
+            self.samples.append(latents)
         self._steps.append(
             {
                 "scheduler": scheduler,
@@ -129,21 +133,24 @@ def _measure(latents: HostTensor) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def recording(components: Mapping[str, Any], *, level: TraceLevel, inputs: bool = False) -> Iterator[TraceCollector]:
+def recording(
+    components: Mapping[str, Any], *, level: TraceLevel, inputs: bool = False, samples: bool = False
+) -> Iterator[TraceCollector]:
     """Watch the components of a pipeline while it runs.
 
     Args:
         components: by name, as `pipeline.components`.
         level: `off`, `steps` (scheduler steps and top-level blocks), `modules` (every module).
         inputs: also digest what every module is given.
+        samples: keep what every step gave.
     """
-    collector = TraceCollector(level)
+    collector = TraceCollector(level, keeps_samples=samples)
     with contextlib.ExitStack() as hooks:
-        if level != "off":
+        if level != "off" or samples:
             for name, component in components.items():
                 if any(hasattr(component, method) for method in _STEP_METHODS):
                     hooks.enter_context(_watched_scheduler(component, name=name, collector=collector))
-                elif hasattr(component, "register_forward_hook"):
+                elif level != "off" and hasattr(component, "register_forward_hook"):
                     for path, module in _list_blocks(component, every=level == "modules"):
                         qualified = f"{name}.{path}" if path else name
                         hooks.callback(module.register_forward_hook(_make_hook(qualified, collector)).remove)

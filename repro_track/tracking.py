@@ -29,8 +29,9 @@ from repro_track import (
     environment,
     inputs,
     outputs,
+    picture,
     pipeline,
-    png,
+    previews,
     report,
     seeding,
     source,
@@ -38,7 +39,7 @@ from repro_track import (
 )
 from repro_track.call import Call, make_call
 from repro_track.errors import PipelineError, ReproTrackError, UsageError
-from repro_track.fingerprint import digest_tensor, save_tensors
+from repro_track.fingerprint import HostTensor, digest_tensor, save_tensors
 from repro_track.handover import Handover, SecondCall, Settings
 from repro_track.outbox import Address, Outbox
 from repro_track.record import (
@@ -51,6 +52,7 @@ from repro_track.record import (
     Command,
     Config,
     Cost,
+    Embed,
     Environment,
     GeneratorMaker,
     GlobalGenerator,
@@ -72,7 +74,7 @@ from repro_track.record import (
     render_record,
 )
 from repro_track.redaction import WITHHELD, redact_text, redact_tree, redact_words
-from repro_track.store import StoredRun
+from repro_track.store import StoredRun, name_logged_images
 
 
 def track(
@@ -90,6 +92,9 @@ def track(
     name: str | None = None,
     config: Any = None,
     bundle: bool = False,
+    picture_format: str = "png",
+    embed: Embed = "id",
+    previews: bool = False,
 ) -> TrackedRun:
     """Record everything that decides a run's output, and log it to MLflow.
 
@@ -115,6 +120,10 @@ def track(
         name: the run's name in MLflow; null: what it is.
         config: your own config (a dict or Hydra's DictConfig): recorded, resolved, with secrets withheld.
         bundle: also keep the git commit and its history with the run, for a commit that may be lost.
+        picture_format: what pictures are written as: `png`, `webp` (without loss) or `jpeg`.
+        embed: what a picture's file says of its run: its `id` and the digest of its pixels, or its settings as well, prompts
+            among them (`full`).
+        previews: also log a picture of the latents after every step.
 
     Raises:
         UsageError: a seed beyond 32 bits, an unknown preset or trace level.
@@ -137,6 +146,9 @@ def track(
         resolved=resolved,
         overrides=overrides,
         bundle=bundle,
+        picture_format=picture_format,
+        embed=embed,
+        previews=previews,
     )
 
 
@@ -182,6 +194,10 @@ class TrackedRun:
         resolved: Mapping[str, Any],
         overrides: Sequence[str],
         bundle: bool = False,
+        picture_format: str = "png",
+        embed: Embed = "id",
+        previews: bool = False,
+        parent_id: str | None = None,
         starts_late: bool = False,
         is_config: bool = False,
     ) -> None:
@@ -191,6 +207,10 @@ class TrackedRun:
             raise UsageError(f"generator is {generator!r}", expected="cpu (the same noise on every device) or device")
         if batch not in ("together", "independent"):
             raise UsageError(f"batch is {batch!r}", expected="together, or independent (each image alone)")
+        if picture_format not in picture.FORMATS:
+            raise UsageError(f"picture_format is {picture_format!r}", expected="one of " + ", ".join(picture.FORMATS))
+        if embed not in ("id", "full"):
+            raise UsageError(f"embed is {embed!r}", expected="id, or full (settings, prompts and paths as well)")
         threads = policy["num_threads"]
         if threads is not None and threads < 1:
             raise UsageError(
@@ -210,6 +230,8 @@ class TrackedRun:
         self._batch, self._is_staged = batch, is_staged
         self._name, self._stem, self._resolved, self._overrides = name, stem, resolved, overrides
         self._bundle, self._starts_late, self._is_config = bundle, starts_late, is_config
+        self._picture_format, self._embed, self._parent_id = picture_format, embed, parent_id
+        self._wants_previews = previews and self._handover is None
         self._experiment, self._uri = experiment, config.resolve_store_uri(store)
         self.record_id = make_record_id()
         self._created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -357,7 +379,9 @@ class TrackedRun:
                 self._handover.check_weights(parts, adapter_files, call=call.index)
                 self._handover.restore_globals(call=call.index)
         global_states = seeding.read_globals()
-        watched = trace.recording(pipe.components, level=self._trace_level, inputs=settings.inputs)
+        watched = trace.recording(
+            pipe.components, level=self._trace_level, inputs=settings.inputs, samples=self._wants_previews
+        )
         with self.timed("call"), watched as collector:
             try:
                 # a script might look at every image; the others are made for it
@@ -393,6 +417,9 @@ class TrackedRun:
                         adapter_files=adapter_files,
                     )
                 )
+        if self._wants_previews:
+            with self.timed("previews"), pipeline.undisturbed(pipe), seeding.rewound_globals(seeding.read_globals()):
+                self._keep_previews(pipe, collector.samples, index=call.index)
         if not self.is_replay:
             with self.timed("draws"):
                 self._find_draws(call, before=global_states)
@@ -414,6 +441,15 @@ class TrackedRun:
             raw.name: digest_tensor(outputs.to_exact(raw)) for raw in call.list_outputs(result) if raw.kind != "unknown"
         }
         return SecondCall(first.model_copy(update={"trace": collector.finish()}), digests)
+
+    def _keep_previews(self, pipe: Any, samples: Sequence[HostTensor], *, index: int) -> None:
+        """Keep a picture of every step, where MLflow's page of the run looks for pictures by step."""
+        key = "denoising" if index == 0 else f"{seeding.name_call(index)}.denoising"
+        for step, preview in enumerate(previews.make_previews(pipe, samples)):
+            for name in name_logged_images(key, step=step):
+                path = self._folder / name
+                path.parent.mkdir(exist_ok=True)
+                preview.save(path)
 
     def _find_draws(self, call: Call, *, before: Mapping[str, Any]) -> None:
         """Where the call drew from a global generator: name the lines that did, by repeating it up to its last draw."""
@@ -497,7 +533,7 @@ class TrackedRun:
     def _make_address(self) -> Address:
         shown = self._command.script if isinstance(self._command.script, str) else "repro-track run"
         user = environment.read_user()
-        return Address(self._uri, self._experiment, self._make_name(), user, shown, str(self._folder))
+        return Address(self._uri, self._experiment, self._make_name(), user, shown, str(self._folder), self._parent_id)
 
     def _make_name(self) -> str:
         if self._name:
@@ -563,10 +599,27 @@ class TrackedRun:
             return
         # a replay's pictures name the run that they reproduce: then equal pictures are equal files
         owner = self._handover.expected.record_id if self._handover else self.record_id
-        self._outputs.append(outputs.keep_output(raw, folder=self._folder / "outputs", record_id=owner, rates=rates))
+        kept = outputs.keep_output(
+            raw,
+            folder=self._folder / "outputs",
+            record_id=owner,
+            rates=rates,
+            picture_format=self._picture_format,
+            settings=self._make_settings() if self._embed == "full" else None,
+        )
+        self._outputs.append(kept)
         self._tensors[raw.name] = outputs.to_exact(raw).copy()  # the caller may write into the value afterwards
         if len(self._pictures) < 16 and (preview := outputs.get_preview(raw)) is not None:
             self._pictures.append(preview)
+
+    def _make_settings(self) -> dict[str, Any]:
+        """Make what `embed=full` puts into a picture: how to get it again without the record."""
+        last = self._calls[-1:]
+        return {
+            "seeds": list(self._image_seeds),
+            "config": redact_tree(dict(self._resolved))[0],
+            **{name: getattr(call, name) for call in last for name in ("class_name", "name_or_path", "arguments")},
+        }
 
     # --- closing
 
@@ -589,7 +642,7 @@ class TrackedRun:
             if self._handover and self._second_calls:
                 self._handover.leave_second_calls(self._second_calls)
             if self._pictures:
-                png.make_contact_sheet(self._pictures).save(self._folder / report.PREVIEW_NAME)
+                picture.make_contact_sheet(self._pictures).save(self._folder / report.PREVIEW_NAME)
             self._write_texts(record)
         self.record = record.model_copy(update={"cost": self._measure_cost()})
         self._write_record(self.record)

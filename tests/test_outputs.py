@@ -20,7 +20,7 @@ from repro_track.outputs import (
     list_outputs,
     to_exact,
 )
-from repro_track.png import read_picture
+from repro_track.picture import read_picture
 
 PIXELS = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from repro_track.fingerprint import digest_tensor, load_tensors
-from repro_track.png import read_picture
+from repro_track.picture import read_picture
 from repro_track.record import OUTPUT_TENSORS_NAME, STATES_NAME
 
 pytestmark = pytest.mark.xdist_group("first_light")
@@ -97,7 +97,8 @@ def test_the_artifacts_are_whole(digits_run, artifacts, read_record):
     tensors = load_tensors(folder / OUTPUT_TENSORS_NAME)
     for output in record.outputs:
         assert digest_tensor(tensors[output.name]) == output.sha256
-        pixels, record_id = read_picture(folder / output.file)
+        found = read_picture(folder / output.file)
+        pixels, record_id = found.pixels, found.record_id
         assert digest_tensor(pixels) == output.pixels_sha256
         assert record_id == record.record_id
 
