@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from repro_track import command, compare, environment, pipeline, report, source
-from repro_track.config import REPLAY, data_folder
+from repro_track.config import REPLAY, data_folder, make_changed
 from repro_track.errors import ReplayError
 from repro_track.factors import Choice, render_options
 from repro_track.findings import Findings
@@ -30,6 +30,7 @@ from repro_track.fingerprint import load_tensors
 from repro_track.handover import Handover, Settings
 from repro_track.lookup import FoundRun
 from repro_track.outbox import log_folder
+from repro_track.picture import make_contact_sheet, read_picture
 from repro_track.plan import ReplayPlan, digest_present, list_weights, make_child_variables, make_plan
 from repro_track.record import (
     CONFIG_NAME,
@@ -81,8 +82,10 @@ def planned(found: FoundRun, *, choice: Choice, settings: Settings | None = None
             shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="replay-", dir=base) as name:
         folder = Path(name)
-        plan = make_plan(found.record, folder=folder, choice=choice)
         settings = settings or Settings()
+        plan = make_plan(found.record, folder=folder, choice=choice)
+        if settings.changes and found.record.command.kind == "hydra":
+            plan = dataclasses.replace(plan, argv=(*plan.argv, *settings.changes))
         if plan.code:
             settings = dataclasses.replace(settings, foreign=str(found.record.source.repository))
         yield Attempt(found, Handover(folder, found.record, choice, settings), plan)
@@ -196,6 +199,8 @@ def _write_config(attempt: Attempt) -> None:
         for wanted in config.get("adapters", {}).values():
             for adapter in wanted.values():
                 adapter["path"] = str(replaced.get(Path(adapter["path"]), adapter["path"]))
+    if changes := attempt.handover.settings.changes:
+        resolved = make_changed(resolved, changes)
     (folder / CONFIG_NAME).write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
 
 
@@ -372,6 +377,31 @@ def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, t
         description=report.render_description(actual, run_id=first_id, comparison=comparison, findings=findings),
         tags={f"{TAG}replay_of": first_id, f"{TAG}verdict": comparison.verdict, **tags},
         metrics=make_distance_metrics(comparison),
+    )
+
+
+def log_variation(outcome: Outcome, run: StoredRun, *, store: Store) -> None:
+    """Log a variation as a run of its own that points at the recorded one, with a picture of both side by side."""
+    found, folder = outcome.attempt.found, outcome.attempt.handover.result_folder
+    first_id, changes = found.run_id or found.record.record_id, " ".join(outcome.attempt.handover.settings.changes)
+    page = report.render_run_page(outcome.actual, run_id=run.run_id, folder=folder)
+    (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
+    load_into(found, report.PREVIEW_NAME, outcome.attempt.recorded_folder / report.PREVIEW_NAME)
+    pair = [outcome.attempt.recorded_folder / report.PREVIEW_NAME, folder / report.PREVIEW_NAME]
+    if all(path.is_file() for path in pair):
+        pictures = [read_picture(path).pixels for path in pair]
+        sheet = make_contact_sheet(pictures, labels=["recorded", report.to_printable(changes, limit=60)], columns=1)
+        sheet.save(folder / report.SIDE_BY_SIDE_NAME)
+    data = report.comparison_to_json(outcome.comparison)
+    (folder / "comparison.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+    log_folder(
+        store,
+        run,
+        folder=folder,
+        description=report.render_variation_description(
+            outcome.actual, run_id=run.run_id, of=first_id, changes=changes
+        ),
+        tags={f"{TAG}variation_of": first_id, f"{TAG}variation": changes},
     )
 
 

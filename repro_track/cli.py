@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -60,7 +61,11 @@ def _restore_option(name: str, default: str, text: str) -> Any:
 
 
 @main.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.option("--experiment", metavar="NAME", help="Replay every finished run of an MLflow experiment.")
+@click.option("--filter", "filter_string", metavar="QUERY", help="With --experiment: as in MLflow's search box.")
+@click.option("--junit", metavar="FILE", type=click.Path(dir_okay=False), help="Also write the verdicts as JUnit XML.")
+@click.option("--set", "changes", metavar="KEY=VALUE", multiple=True, help="Vary the run: the same seed, this changed.")
 @click.option(
     "--require",
     type=click.Choice(REQUIREMENTS),
@@ -90,6 +95,10 @@ def _restore_option(name: str, default: str, text: str) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Print data instead of the verdict's word.")
 def replay(
     runs: tuple[str, ...],
+    experiment: str | None,
+    filter_string: str | None,
+    junit: str | None,
+    changes: tuple[str, ...],
     require: str,
     code: str,
     env: str,
@@ -110,10 +119,18 @@ def replay(
 ) -> None:
     """Run a logged run again in a fresh process, compare, and log the verdict.
 
-    The recorded code and numeric settings are restored for it, never in your own tree; packages on request.
+    The recorded code and numeric settings are restored for it, never in your own tree; packages on request. Several runs,
+    a sweep or an experiment give a table, and a line RUN_ID VERDICT each on stdout.
     """
+    from repro_track import lookup, many, report
     from repro_track import replay as replaying
+    from repro_track.errors import UsageError
     from repro_track.factors import make_choice
+
+    if bool(runs) == bool(experiment):
+        raise UsageError("replay was given " + ("both" if runs else "nothing"), expected="RUN..., or --experiment NAME")
+    if filter_string and not experiment:
+        raise UsageError("--filter was given without --experiment", expected="both")
 
     request = replaying.Request(
         required=require,
@@ -127,19 +144,33 @@ def replay(
         localize=localize,
         explain=explain,
         trials=trials,
+        changes=changes,
         trusted=trust,
         allowed=allow,
         as_json=as_json,
     )
 
-    def replay_one(run: str) -> int:
-        try:
-            return replaying.replay_and_show(run, request=request)
-        except ReproTrackError as error:  # the other runs are replayed all the same
-            click.echo(f"error: {error}", err=True)
-            return error.exit_code
-
-    sys.exit(max(replay_one(run) for run in runs))
+    members = (
+        many.list_experiment(experiment, filter_string)
+        if experiment
+        else [member for run in runs for member in lookup.expand(run)]
+    )
+    if len(members) == 1 and not junit and not experiment:
+        sys.exit(replaying.replay_and_show(members[0], request=request))
+    if dry_run:
+        sys.exit(max(replaying.replay_and_show(member, request=request) for member in members))
+    console = report.open_console()
+    rows = many.replay_many(members, request=request, console=console)
+    many.print_rows(rows, console=console)
+    if junit:
+        text = many.render_junit(rows, suite=experiment or "repro_track", required=require)
+        Path(junit).write_text(text, encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps([row.to_json() for row in rows], indent=1))
+    else:
+        for row in rows:
+            click.echo(f"{row.run_id} {row.verdict or 'not-run'}")
+    sys.exit(max(row.code for row in rows))
 
 
 @main.command()
@@ -162,14 +193,14 @@ def show(run: str, as_json: bool) -> None:
 @click.argument("run_b", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="Print data.")
 def diff(run_a: str, run_b: str, as_json: bool) -> None:
-    """Show what differs between two runs, the most likely causes first."""
+    """Show only what differs between two runs: causes, the most likely first, then what came of them."""
     from repro_track import lookup, report
 
     comparison = lookup.compare(run_a, run_b)
     if as_json:
         click.echo(json.dumps(report.comparison_to_json(comparison), indent=1))
         return
-    report.print_comparison(comparison, console=report.open_console())
+    report.print_diff(comparison, console=report.open_console())
 
 
 @main.command()
@@ -191,14 +222,15 @@ def find(picture: str) -> None:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--json", "as_json", is_flag=True, help="Print data.")
 def verify(runs: tuple[str, ...], as_json: bool) -> None:
-    """Compute the digests of the stored outputs again and compare them with the record; run nothing."""
+    """Compute the digests of all stored artifacts again: what was altered, is missing, or was added; run nothing."""
     from repro_track import lookup
+    from repro_track.verify import verify_run
 
-    results = {run: lookup.verify(run) for run in runs}
+    results = {member: verify_run(lookup.find(member)) for run in runs for member in lookup.expand(run)}
     if as_json:
         click.echo(json.dumps(results, indent=1))
     for run, wrong in results.items():
-        click.echo(f"{run}: " + ("as recorded" if not wrong else f"{len(wrong)} altered or missing"), err=True)
+        click.echo(f"{run}: " + ("as logged" if not wrong else f"{len(wrong)} altered, missing or added"), err=True)
         for line in wrong:
             click.echo(f"  {line}", err=True)
     sys.exit(1 if any(results.values()) else 0)

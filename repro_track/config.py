@@ -6,16 +6,20 @@ It never loads torch or mlflow, and never looks at anything but its arguments, `
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from repro_track.errors import UsageError
 
 SEED_LIMIT = 2**32
 """CPU generators keep 32 bits of a seed: 0, 2**32 and 2**63 give one stream (FIELD.md, section 1)."""
+
+SWEEP_PREFIX = "sweep."
+"""Begins the overrides that say which sweep a run belongs to: where it is shown, nothing that it is made of."""
 
 TRACE_LEVELS = ("off", "steps", "modules")
 
@@ -188,6 +192,53 @@ def check_seed(seed: int, *, name: str = "seed") -> int:
             advice="choose one in that range",
         )
     return seed
+
+
+PRESET_GROUPS = ("scheduler", "determinism", "trace", "tolerance")
+"""Groups of `conf/` whose presets are a part of the config each."""
+
+
+def make_changed(resolved: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """Make the resolved config of a variation: that of a run, with `KEY=VALUE` or `GROUP=PRESET` changed.
+
+    Raises:
+        UsageError: a change is not of that form, names no key of the config, or has a value of another type.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    config: Any = OmegaConf.merge(make_schema(), dict(resolved))
+    for change in changes:
+        key, is_given, value = change.partition("=")
+        if not key or not is_given:
+            raise UsageError(f"the change is {change!r}", expected="KEY=VALUE, such as call.num_inference_steps=20")
+        try:
+            if key in PRESET_GROUPS:
+                config[key] = OmegaConf.merge(make_schema()[key], read_preset(key, value))
+            else:
+                config = OmegaConf.merge(config, OmegaConf.from_dotlist([change]))
+        except OmegaConfBaseException as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UsageError(
+                f"{change!r} cannot be applied: {reason}",
+                expected="a key of the run's config (repro-track show RUN --json) and a value of its type, or one of the "
+                "groups " + ", ".join(PRESET_GROUPS),
+            ) from error
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+
+
+def make_schema() -> Any:
+    """Make the structured config, with the places open in which any key may stand without a `+`."""
+    from omegaconf import OmegaConf
+
+    schema = OmegaConf.structured(RunConfig)
+    open_places = (
+        schema.call, schema.scheduler.config, schema.pipeline.arguments, schema.switches, schema.stages,
+        schema.adapters.lora, schema.adapters.ip_adapter, schema.adapters.textual_inversion,
+    )  # fmt: skip
+    for open_place in open_places:
+        OmegaConf.set_struct(open_place, False)
+    return schema
 
 
 @cache

@@ -44,7 +44,7 @@ class Settings:
 
     `trace` goes before the run's own level; `inputs`: modules' inputs are digested too; `twice`: every pipeline is
     called a second time with the same generators; `foreign`: the clone, from which nothing should be imported. `focus`: the
-    one call, the one image that is looked at.
+    one call, the one image that is looked at. `changes`: this is no replay but a variation, the run with these `KEY=VALUE`.
     """
 
     trace: TraceLevel | None = None
@@ -52,6 +52,7 @@ class Settings:
     twice: bool = False
     foreign: str | None = None
     focus: Focus = field(default_factory=Focus)
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,17 @@ class Handover:
         if expected.command.ordinal != ordinal:
             return None
         given: dict[str, Any] = json.loads((folder / _SETTINGS_NAME).read_text(encoding="utf-8"))
-        settings = {**given["settings"], "focus": Focus(**given["settings"]["focus"])}
+        settings = {
+            **given["settings"],
+            "focus": Focus(**given["settings"]["focus"]),
+            "changes": tuple(given["settings"]["changes"]),
+        }
         return cls(folder, expected, Choice(frozenset(given["current"])), Settings(**settings))
+
+    @property
+    def replay_of(self) -> str | None:
+        """The record that is replayed; null for a variation, which is a run of its own."""
+        return None if self.settings.changes else self.expected.record_id
 
     def list_settings_to_restore(self) -> dict[str, Any]:
         """List the recorded numeric settings that are to be imposed."""
@@ -132,12 +142,13 @@ class Handover:
         if recorded is None:
             return dict(given)
         every = self.choice.restores("inputs") or self.settings.focus.call == call
+        changed = {change.partition("=")[0].removeprefix("call.") for change in self.settings.changes}
         return inputs.restore_inputs(
             given,
             recorded=recorded.arguments,
             inputs=recorded.inputs,
             folder=self.folder,
-            wanted=lambda one: every or one.origin is not None,
+            wanted=lambda one: (every or one.origin is not None) and one.name.partition(".")[0] not in changed,
         )
 
     @contextlib.contextmanager

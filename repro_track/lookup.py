@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from repro_track import inputs, ledger
+from repro_track import ledger
 from repro_track.compare import Comparison, Exact, Tolerance, compare_runs
 from repro_track.config import read_preset, resolve_store_uri
-from repro_track.errors import RecordError, ReproTrackError, StoreError, UsageError
-from repro_track.fingerprint import HostTensor, digest_file, digest_tensor, load_tensors
+from repro_track.errors import ReproTrackError, StoreError, UsageError
+from repro_track.fingerprint import HostTensor, digest_tensor, load_tensors
 from repro_track.likeness import BITS, LIMIT, hash_views, measure_distances
 from repro_track.media import VIDEO_SUFFIXES, read_record_id
 from repro_track.picture import FoundPicture, read_picture
-from repro_track.record import LATENTS_NAME, OUTPUT_TENSORS_NAME, RECORD_NAME, RunRecord, read_record
+from repro_track.record import LATENTS_NAME, OUTPUT_TENSORS_NAME, RunRecord, read_record
 from repro_track.store import Store, StoredRun, unpack_likenesses
 
 
@@ -68,6 +68,19 @@ class FoundRun:
         except ReproTrackError:
             return None
 
+    def load_all(self, target: Path) -> Path:
+        """Give a folder with all artifacts of the run, loaded into `target` if need be.
+
+        Raises:
+            StoreError: they cannot be loaded.
+        """
+        if self.folder is not None:
+            return self.folder
+        here = self.opened
+        if here.store is None or here.stored is None:
+            raise StoreError("the run is in no store", expected="a logged run")
+        return here.store.load_artifacts(here.stored, target)
+
     def load_output_tensors(self, target: Path) -> dict[str, HostTensor]:
         """Load the exact outputs; empty where they are not to be had."""
         return self._load_tensors(OUTPUT_TENSORS_NAME, target)
@@ -111,7 +124,34 @@ def find(text: str) -> FoundRun:
         raise UsageError(f"{text} is not there", expected="a picture or a record.json")
     else:
         stored = store.find_run(text)
+    if stored.is_sweep:
+        raise UsageError(
+            f"run {stored.run_id} is a sweep: its members have records, it has none",
+            expected="a member, by its own id",
+            advice=f"they are listed on its page, {stored.link}; replay and verify take the sweep itself, too",
+        )
     return FoundRun(store.load_record(stored), stored.run_id, stored.link, store, stored, None)
+
+
+def expand(text: str) -> list[str]:
+    """Give the runs that a name stands for: the members of a sweep, else itself, also where there is no such run.
+
+    Raises:
+        UsageError: the sweep has none.
+    """
+    if not re.search(r"[0-9a-f]{6,}", text) or Path(text).is_file() or recall(text):
+        return [text]
+    store = open_store()
+    try:
+        run = store.find_run(text)
+    except ReproTrackError:
+        return [text]  # whoever looks at it says so
+    if not run.is_sweep:
+        return [run.run_id]
+    members = [member.run_id for member in store.find_members(run.run_id)]
+    if not members:
+        raise UsageError(f"the sweep {run.run_id} has no member yet", advice=f"repro-track run sweep.run={run.run_id}")
+    return members
 
 
 def recall(text: str) -> FoundRun | None:
@@ -235,44 +275,6 @@ def compare(expected: str, actual: str) -> Comparison:
             actual_exact=right.load_exact(Path(other)),
             tolerance=make_tolerance(None, recorded=left.record),
         )
-
-
-def verify(text: str) -> list[str]:
-    """Compute the digests of a run's stored outputs again; gives what is altered or missing, in words."""
-    found = find(text)
-    wrong = []
-    with tempfile.TemporaryDirectory() as target:
-        try:
-            tensors = found.load_output_tensors(Path(target))
-        except RecordError as error:
-            tensors = {}
-            wrong.append(error.found)
-        for output in found.record.outputs:
-            if output.kind != "file":
-                tensor = tensors.get(output.name)
-                if tensor is None:
-                    wrong.append(f"{output.name}: not in {OUTPUT_TENSORS_NAME}")
-                elif digest_tensor(tensor) != output.sha256:
-                    wrong.append(f"{output.name}: the tensor in {OUTPUT_TENSORS_NAME} was altered")
-            if output.file:
-                path = found.load_artifact(output.file, Path(target))
-                if path is None:
-                    wrong.append(f"{output.file}: missing")
-                elif digest_file(path) != output.file_sha256:
-                    wrong.append(f"{output.file}: altered")
-        for part in {part.file: part for call in found.record.calls for part in call.inputs}.values():
-            path = found.load_artifact(part.file, Path(target))
-            if path is None:
-                wrong.append(f"{part.file}: missing")
-                continue
-            try:
-                inputs.read_input(part, folder=path.parents[1])
-            except ReproTrackError:
-                wrong.append(f"{part.file}: altered")
-    local = ledger.recall(found.run_id) if found.run_id else None
-    if local is not None and local != found.record:
-        wrong.append(f"{RECORD_NAME}: not what this machine logged")
-    return wrong
 
 
 def serve_ui(*, port: int) -> None:

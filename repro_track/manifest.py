@@ -41,7 +41,9 @@ def parse_manifest(text: str) -> dict[str, str]:
     return digests
 
 
-def compare_manifest(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
+def compare_manifest(
+    expected: Mapping[str, str], actual: Mapping[str, str], *, ignore_added: bool = False
+) -> list[str]:
     """Say in words which files were altered, are missing, or were added.
 
     >>> compare_manifest({"a": "1", "b": "2"}, {"a": "0", "c": "3"})
@@ -52,4 +54,5 @@ def compare_manifest(expected: Mapping[str, str], actual: Mapping[str, str]) -> 
         for path, digest in expected.items()
         if actual.get(path) != digest
     ]
-    return sorted([*lines, *(f"{path}: added" for path in actual.keys() - expected.keys())])
+    added = set() if ignore_added else actual.keys() - expected.keys()
+    return sorted([*lines, *(f"{path}: added" for path in added)])

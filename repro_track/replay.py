@@ -5,23 +5,28 @@ It runs nothing itself: attempts do, in child processes. It never starts somebod
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repro_track import attempt, compare, explain, ledger, lookup, report
 from repro_track.attempt import Attempt, Outcome
-from repro_track.config import data_folder
+from repro_track.config import data_folder, make_changed
 from repro_track.errors import RefusedError, ReplayError, UsageError
 from repro_track.factors import DEFAULT, Choice
 from repro_track.findings import Findings, compare_second_calls
 from repro_track.handover import Settings
+from repro_track.lookup import FoundRun
 from repro_track.plan import render_command, render_plan
 from repro_track.record import RunRecord, Unavailable
 from repro_track.source import list_top_level
-from repro_track.store import TAG
+from repro_track.store import TAG, Store, StoredRun
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 TRUSTED_PACKAGES = (
     "accelerate", "diffusers", "hydra", "numpy", "omegaconf", "peft", "PIL", "repro_track", "safetensors", "torch",
@@ -35,7 +40,7 @@ class Request:
     """What a person asked of `replay`.
 
     `choice` says what is left as it is now; `stage` and `image` what alone is looked at; `times`, `twice`, `localize` and `explain` look further into the result;
-    `trials` bounds `explain`. `trusted` and `allowed` are consent to run what this machine did not log.
+    `trials` bounds `explain`. `changes` (`KEY=VALUE`) make it a variation. `trusted` and `allowed` are consent to run what this machine did not log.
     """
 
     required: str = "bit-exact"
@@ -49,9 +54,35 @@ class Request:
     localize: bool = False
     explain: bool = False
     trials: int = 16
+    changes: tuple[str, ...] = ()
     trusted: bool = False
     allowed: tuple[str, ...] = ()
     as_json: bool = False
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of a replay, or of a variation, which has no verdict. `worst` is the worst verdict of all runs that were
+    asked for; `code` the exit code."""
+
+    found: FoundRun
+    run: StoredRun
+    comparison: compare.Comparison
+    findings: Findings
+    cautions: tuple[str, ...]
+    worst: str | None
+    code: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as data."""
+        data = {
+            "run_id": self.found.run_id,
+            "record_id": self.found.record.record_id,
+            "replay_run_id" if self.worst else "variation_run_id": self.run.run_id,
+            "cautions": self.cautions,
+            **report.comparison_to_json(self.comparison, findings=self.findings),
+        }
+        return {**data, "verdict": self.worst} if self.worst else data
 
 
 def replay_and_show(text: str, *, request: Request) -> int:
@@ -64,21 +95,83 @@ def replay_and_show(text: str, *, request: Request) -> int:
         ReplayError, RefusedError, and whatever finding a run can raise.
     """
     console = report.open_console()
+    if request.dry_run:
+        return _show_plan(text, request=request, console=console)
+    replayed = replay_run(text, request=request, console=console)
+    if request.as_json:
+        print(json.dumps(replayed.to_json(), indent=1))
+    else:
+        print(replayed.worst or replayed.run.run_id)
+    return replayed.code
+
+
+def replay_run(text: str, *, request: Request, console: Console, quiet: bool = False) -> Replayed:
+    """Replay one run, look into the outcome as asked, and log it.
+
+    Args:
+        text: any name of a run.
+        request: what was asked.
+        console: where it is shown as it goes.
+        quiet: keep what the child process says to ourselves.
+
+    Raises:
+        ReplayError, RefusedError, and whatever finding a run can raise.
+    """
+    with _planned(text, request=request) as (planned, profile):
+        _print_plan(planned, choice=planned.handover.choice, console=console)
+        check_trust(planned, request=request)
+        outcome = attempt.perform(planned, profile=profile, meanwhile=lambda: planned.found.opened, quiet=quiet)
+        if request.changes:
+            return _conclude_variation(outcome, console=console)
+        return _conclude(outcome, request=request, profile=profile, console=console)
+
+
+def _show_plan(text: str, *, request: Request, console: Console) -> int:
+    with _planned(text, request=request) as (planned, _):
+        if request.as_json:
+            print(json.dumps(planned.plan.to_json(), indent=1))
+        else:
+            _print_plan(planned, choice=planned.handover.choice, console=console)
+    return 0
+
+
+@contextlib.contextmanager
+def _planned(text: str, *, request: Request) -> Iterator[tuple[Attempt, compare.Tolerance]]:
     # one of our own, by its whole id, needs no store to begin with: MLflow is loaded while the child runs
     found = lookup.recall(text) or lookup.find(text)
     profile = lookup.make_tolerance(request.tolerance, recorded=found.record)
     focus = make_focus(found.record, stage=request.stage, image=request.image)
-    settings = Settings(twice=request.twice, focus=focus)
-    with attempt.planned(found, choice=request.choice, settings=settings) as planned:
-        if request.dry_run and request.as_json:
-            print(json.dumps(planned.plan.to_json(), indent=1))
-        else:
-            _print_plan(planned, choice=request.choice, console=console)
-        if request.dry_run:
-            return 0
-        check_trust(planned, request=request)
-        outcome = attempt.perform(planned, profile=profile, meanwhile=lambda: found.opened)
-        return _conclude(outcome, request=request, profile=profile, console=console)
+    choice = check_changes(found.record, request=request)
+    settings = Settings(twice=request.twice, focus=focus, changes=request.changes)
+    with attempt.planned(found, choice=choice, settings=settings) as planned:
+        yield planned, profile
+
+
+def check_changes(record: RunRecord, *, request: Request) -> Choice:
+    """See that a variation can be made, and say what of the record cannot be restored beside its changes.
+
+    Raises:
+        UsageError: the run is a script or notebook, or a change is not one of its config.
+    """
+    if not request.changes:
+        return request.choice
+    if record.command.kind not in ("config", "hydra"):
+        raise UsageError(
+            f"the run is a {record.command.kind}, and --set changes a config",
+            expected="a run of repro-track run or of a Hydra app",
+            advice="change the script",
+        )
+    if request.stage or request.image is not None or request.times > 1 or request.explain or request.localize:
+        raise UsageError(
+            "a variation is a run of its own: there is nothing that it could fall short of",
+            expected="--set without --stage, --image, --times, --explain and --localize",
+        )
+    if record.command.kind == "config":
+        make_changed(record.config.resolved, request.changes)
+    changed = {change.lstrip("+~").partition("=")[0].partition(".")[0] for change in request.changes}
+    labels = {"numerics"} if "determinism" in changed else set()
+    labels |= {"weights"} if changed & {"pipeline", "adapters", "stages"} else set()
+    return request.choice.leave(labels)
 
 
 def make_focus(record: RunRecord, *, stage: str | None, image: int | None) -> compare.Focus:
@@ -98,7 +191,7 @@ def make_focus(record: RunRecord, *, stage: str | None, image: int | None) -> co
     return focus
 
 
-def _print_plan(planned: Attempt, *, choice: Choice, console: Any) -> None:
+def _print_plan(planned: Attempt, *, choice: Choice, console: Console) -> None:
     from rich.text import Text
 
     plan = planned.plan
@@ -110,7 +203,35 @@ def _print_plan(planned: Attempt, *, choice: Choice, console: Any) -> None:
     report.print_differences(plan.differences, console=console, title="Different here, and it stays")
 
 
-def _conclude(outcome: Outcome, *, request: Request, profile: compare.Tolerance, console: Any) -> int:
+def _start_run(outcome: Outcome, *, store: Store, name: str) -> StoredRun:
+    """Start the run under which an outcome is logged.
+
+    Raises:
+        ReplayError: the child failed; it is logged as failed.
+    """
+    run = attempt.start_run(outcome.attempt, store=store, name=name)
+    if outcome.actual.status != "finished":
+        attempt.log_failure(outcome.attempt, outcome.actual, store=store, run=run)
+        raise ReplayError(
+            f"the {'variation' if outcome.attempt.handover.settings.changes else 'replay'} failed: {outcome.actual.error}",
+            expected="a run like the recorded one",
+            advice=f"see run {run.run_id}",
+        )
+    return run
+
+
+def _conclude_variation(outcome: Outcome, *, console: Console) -> Replayed:
+    """Log a variation and show how far it is from the recorded run."""
+    found, store = outcome.attempt.found, lookup.open_store()
+    changes = " ".join(outcome.attempt.handover.settings.changes)
+    run = _start_run(outcome, store=store, name=report.to_printable(f"{found.record.name}, {changes}", limit=200))
+    attempt.log_variation(outcome, run, store=store)
+    report.print_diff(outcome.comparison, console=console)
+    console.print(f"  logged as run {run.run_id}: {run.link}", markup=False)
+    return Replayed(found, run, outcome.comparison, Findings(), outcome.actual.replayable.reasons, None, 0)
+
+
+def _conclude(outcome: Outcome, *, request: Request, profile: compare.Tolerance, console: Console) -> Replayed:
     """Look into the outcome as asked, log it, show it.
 
     Raises:
@@ -119,14 +240,7 @@ def _conclude(outcome: Outcome, *, request: Request, profile: compare.Tolerance,
     found, comparison, focus = outcome.attempt.found, outcome.comparison, outcome.attempt.handover.settings.focus
     store = lookup.open_store()
     alone = f", {focus} alone" if str(focus) else ""
-    run = attempt.start_run(outcome.attempt, store=store, name=f"replay of {found.record.name}{alone}")
-    if outcome.actual.status != "finished":
-        attempt.log_failure(outcome.attempt, outcome.actual, store=store, run=run)
-        raise ReplayError(
-            f"the replay failed: {outcome.actual.error}",
-            expected="a run like the recorded one",
-            advice=f"see run {run.run_id}",
-        )
+    run = _start_run(outcome, store=store, name=f"replay of {found.record.name}{alone}")
     findings, verdicts = Findings(), [comparison.verdict]
     try:
         report.print_comparison(comparison, console=console)
@@ -138,22 +252,11 @@ def _conclude(outcome: Outcome, *, request: Request, profile: compare.Tolerance,
     report.print_findings(findings, console=console)
     for reason in outcome.actual.replayable.reasons:
         console.print(f"  caution: {report.to_printable(reason, limit=300)}", markup=False)
-    console.print(f"  logged as run {run.run_id}: {run.link}")
+    console.print(f"  logged as run {run.run_id}: {run.link}", markup=False)
     worst = max(verdicts, key=compare.VERDICTS.index)
-    if request.as_json:
-        data = {
-            "run_id": found.run_id,
-            "record_id": found.record.record_id,
-            "replay_run_id": run.run_id,
-            "cautions": outcome.actual.replayable.reasons,
-            **report.comparison_to_json(comparison, findings=findings),
-            "verdict": worst,
-        }
-        print(json.dumps(data, indent=1))
-    else:
-        print(worst)
     is_clean = findings.leak is None or findings.leak.is_clean
-    return 0 if is_clean and compare.is_good_enough(worst, required=request.required) else 1
+    code = 0 if is_clean and compare.is_good_enough(worst, required=request.required) else 1
+    return Replayed(found, run, comparison, findings, outcome.actual.replayable.reasons, worst, code)
 
 
 def _look_into(outcome: Outcome, *, request: Request, laboratory: explain.Laboratory) -> tuple[Findings, list[str]]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 REPORT_NAME = "report.html"
 PREVIEW_NAME = "preview.png"
+SIDE_BY_SIDE_NAME = "side_by_side.png"
+SHEET_NAME = "contact_sheet.png"
 MEANING = {
     "bit-exact": "every output tensor has the same dtype, shape and bytes",
     "pixel-exact": "the 8-bit pixels agree, the tensors do not",
@@ -93,6 +95,32 @@ def render_description(
             )
         lines.append("")
     lines += [f"- {sentence}" for sentence in list_caveats(record)]
+    return "\n".join(lines)
+
+
+def render_variation_description(record: RunRecord, *, run_id: str, of: str, changes: str) -> str:
+    """Render the Markdown of a variation's page: both pictures, then what every run has."""
+    lines = [f"A variation of run `{of}`: `{to_printable(changes, limit=300)}`.", ""]
+    if record.outputs:
+        lines += [f"![recorded, and varied](get-artifact?path={SIDE_BY_SIDE_NAME}&run_uuid={run_id})", ""]
+    return "\n".join(lines) + render_description(record, run_id=run_id)
+
+
+def render_sweep_description(*, run_id: str, words: str, members: Sequence[tuple[str, str, str]]) -> str:
+    """Render the Markdown of a sweep's page: the contact sheet, and its members: (run id, overrides, status)."""
+    lines = [
+        f"A sweep of {len(members)} runs. Replay them all: `repro-track replay {run_id}`; make those that are missing:"
+        f" `repro-track run sweep.run={run_id}`",
+        "",
+        f"![pictures by overrides](get-artifact?path={SHEET_NAME}&run_uuid={run_id})",
+        "",
+        f"`repro-track run {to_printable(words, limit=1000)}`",
+        "",
+        "| run | overrides | status |",
+        "|---|---|---|",
+    ]
+    # a description of more than 8000 characters would be cut
+    lines += [f"| `{one}` | {_to_markdown(label)} | {status} |" for one, label, status in members[:50]]
     return "\n".join(lines)
 
 
@@ -204,6 +232,7 @@ def render_replay_page(
             caveats=list_caveats(actual),
             findings=list_findings(findings),
             differences=[(one, name_cause(one, findings.explanation)) for one in comparison.differences],
+            effects=list_effects(comparison),
             trials=findings.explanation.trials if findings.explanation else (),
             heat_maps=_make_heat_maps(comparison, exact) if exact else {},
             plots=[
@@ -393,6 +422,18 @@ def print_record(record: RunRecord, *, console: Console, link: str | None = None
         console.print(Text(f"in MLflow's UI (repro-track ui): {link}"))
 
 
+def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], *, console: Console) -> None:
+    """Print rows of short texts under their names."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in names:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*_escape([to_printable(cell, limit=120) for cell in row]))
+    console.print(table)
+
+
 def print_matches(matches: Sequence[tuple[str, str, str]], *, console: Console) -> None:
     """Print found runs, a row each: run id, name, by what it was found."""
     from rich.table import Table
@@ -425,6 +466,42 @@ def print_comparison(comparison: Comparison, *, console: Console) -> None:
     if comparison.divergence:
         console.print(Text(f"  {comparison.divergence.text}"))
     print_differences(comparison.differences, console=console)
+
+
+def list_effects(comparison: Comparison) -> list[tuple[str, str]]:
+    """List what the differences led to, in the order in which it happened: where the runs part, the latents and outputs
+    that differ; (what, how)."""
+    effects = [("first divergence", comparison.divergence.text)] if comparison.divergence else []
+    for row in [*comparison.latents, *comparison.outputs]:
+        if row.verdict == "bit-exact":
+            continue
+        name = row.name if row in comparison.outputs else f"{row.name} latents"
+        words = [row.verdict, *row.notes]
+        if row.distance:
+            words.insert(1, f"max {row.distance.max_abs:.3g}, mean {row.distance.mean_abs:.3g}")
+        effects.append((name, ", ".join(words)))
+    return effects
+
+
+def print_diff(comparison: Comparison, *, console: Console) -> None:
+    """Print only what differs between two runs: causes, most likely ones first, then what came of it."""
+    from rich.text import Text
+
+    effects = list_effects(comparison)
+    if not comparison.differences and not effects:
+        console.print("The runs agree: every output is the same to the bit, and so is what could change it.")
+        return
+    print_differences(comparison.differences, console=console)
+    if not comparison.differences:
+        console.print("Nothing differs that could change a result.")
+    if not effects:
+        console.print("All the same, every output is equal to the bit.")
+        return
+    console.print("What came of it:")
+    for what, how in effects[:20]:
+        console.print(Text.assemble("  ", (to_printable(what), "bold"), "  ", to_printable(how, limit=200)))
+    if len(effects) > 20:
+        console.print(f"  and {len(effects) - 20} more (--json gives all)")
 
 
 def _make_outputs_table(comparison: Comparison) -> Any:
@@ -464,6 +541,13 @@ def list_distances(row: Any) -> list[str]:
     ]
 
 
+_KIND_STYLES = {
+    **dict.fromkeys(("seed", "weights", "call", "pipeline"), "bold red"),
+    **dict.fromkeys(("numerics", "machine", "libraries"), "yellow"),
+}
+"""By how surely a difference changes bits."""
+
+
 def print_differences(
     differences: Sequence[Difference], *, console: Console, title: str = "What differs, most likely causes first"
 ) -> None:
@@ -476,7 +560,11 @@ def print_differences(
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 2))
     for difference in differences[:30]:
         expected, actual = (to_printable(value, limit=60) for value in (difference.expected, difference.actual))
-        table.add_row(*_escape([difference.kind, to_printable(difference.place, limit=120), f"{expected} -> {actual}"]))
+        kind, place, change = _escape(
+            [difference.kind, to_printable(difference.place, limit=120), f"{expected} -> {actual}"]
+        )
+        kind.stylize(_KIND_STYLES.get(difference.kind, "dim"))
+        table.add_row(kind, place, change)
     console.print(table)
     if len(differences) > 30:
         console.print(f"  and {len(differences) - 30} more (--json gives all)")

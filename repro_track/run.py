@@ -18,9 +18,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from repro_track import command, pipeline, report, seeding
 from repro_track.adapters import resolve_adapter
-from repro_track.config import AdapterConfig, PipelineConfig, RunConfig, StageConfig, data_folder
+from repro_track.config import (
+    SWEEP_PREFIX,
+    AdapterConfig,
+    PipelineConfig,
+    RunConfig,
+    StageConfig,
+    data_folder,
+    make_schema,
+)
 from repro_track.errors import ReproTrackError, UsageError, first_line
 from repro_track.record import Batch, Embed, TraceLevel
+from repro_track.redaction import redact_words
 from repro_track.tracking import TrackedRun
 
 if TYPE_CHECKING:
@@ -50,10 +59,10 @@ def run_config(config: RunConfig) -> TrackedRun:
         policy=asdict(config.determinism),
         trace_level=cast(TraceLevel, config.trace.level),
         store=config.store.uri,
-        name=config.name,
+        name=config.name or _name_member(config, stages),
         stem="-".join(_name_pipeline(stage.pipeline) for stage in stages.values()),
         resolved=_resolve(config, stages),
-        overrides=[word for word in command.read_hydra_overrides() or [] if not word.startswith("sweep.")],
+        overrides=_list_own_overrides(),
         bundle=config.source.bundle,
         picture_format=config.picture_format,
         embed=cast(Embed, config.embed),
@@ -75,6 +84,19 @@ def run_config(config: RunConfig) -> TrackedRun:
                 arguments |= _take(stage.take, results, name=name)
             results[name] = run.call_pipeline(pipe, arguments, stage=name or None, adapter_files=files)
     return run
+
+
+def _name_member(config: RunConfig, stages: Mapping[str, StageConfig]) -> str | None:
+    """Name the member of a sweep by its overrides; null for any other run."""
+    if config.sweep.run is None:
+        return None
+    stem = "-".join(_name_pipeline(stage.pipeline) for stage in stages.values())
+    return report.to_printable(" ".join([stem, *redact_words(_list_own_overrides())]), limit=120)
+
+
+def _list_own_overrides() -> list[str]:
+    words = command.read_hydra_overrides() or []
+    return [word for word in words if not word.lstrip("+").startswith(SWEEP_PREFIX)]
 
 
 def _list_stages(config: RunConfig) -> dict[str, StageConfig]:
@@ -212,14 +234,9 @@ def run_hydra(words: Sequence[str]) -> None:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    schema = OmegaConf.structured(RunConfig)
-    open_places = (
-        schema.call, schema.scheduler.config, schema.pipeline.arguments, schema.switches, schema.stages,
-        schema.adapters.lora, schema.adapters.ip_adapter, schema.adapters.textual_inversion,
-    )  # fmt: skip
-    for open_place in open_places:
-        OmegaConf.set_struct(open_place, False)  # any key, without a +
-    ConfigStore.instance().store(name="schema", node=schema)
+    from repro_track import sweep
+
+    ConfigStore.instance().store(name="schema", node=make_schema())
     OmegaConf.register_new_resolver("repro_track.sweep_folder", _make_sweep_folder, replace=True, use_cache=True)
 
     failures: list[ReproTrackError] = []
@@ -236,20 +253,36 @@ def run_hydra(words: Sequence[str]) -> None:
 
     # Hydra would print its own traceback and exit with 1; this makes it raise to us
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["repro-track run", *words]
+    sys.argv = ["repro-track run", *sweep.complete_words(words)]
+    is_failed = True
     try:
         app()
         for failure in failures:
             raise failure
+        is_failed = False
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain_config_error(error) from error
+    finally:
+        ended = sweep.end_sweep(is_failed=is_failed)
+        if ended is not None:
+            console = report.open_console()
+            console.print(f"sweep {ended.run_id}: {ended.link}", markup=False)
+            console.print(f"replay all of it: repro-track replay {ended.run_id}")
 
 
 def _run_composed(composed: DictConfig) -> str:
     from omegaconf import OmegaConf
 
-    run = run_config(cast(RunConfig, OmegaConf.to_object(composed)))
-    _print_result(run)
+    from repro_track import sweep
+
+    config = cast(RunConfig, OmegaConf.to_object(composed))
+    there = config.sweep.done.get(sweep.make_member_key(command.read_hydra_overrides() or []))
+    if there is not None:
+        report.open_console().print(f"the sweep has this member already: run {there}")
+        print(there, flush=True)
+        return there
+    run = run_config(config)
+    _print_result(run, is_member=config.sweep.run is not None)
     return run.run_id
 
 
@@ -294,11 +327,15 @@ def _list_keys(tree: dict[str, Any], place: str = "") -> list[str]:
     return keys
 
 
-def _print_result(run: TrackedRun) -> None:
-    """The run id on stdout, for programs; everything for people on stderr."""
+def _print_result(run: TrackedRun, *, is_member: bool) -> None:
+    """The run id on stdout, for programs; everything for people on stderr, one line for the member of a sweep."""
     if run.stored is None or run.record is None:
         return
     console = report.open_console()
+    if is_member:
+        console.print(f"  {run.run_id}  {run.record.status}  {report.to_printable(run.record.name)}", markup=False)
+        print(run.run_id, flush=True)
+        return
     report.print_record(run.record, console=console, link=run.stored.link)
     folder = run.stored.artifact_folder
     for output in run.record.outputs:

@@ -564,6 +564,12 @@ def _name_change(kind: str) -> str:
     return "source/untracked.tar.gz" if kind == "untracked" else f"source/{kind}.diff.txt"
 
 
+def list_kept_digests(source: Source) -> dict[str, str]:
+    """List the artifacts that hold a run's source, with their recorded digests."""
+    kept = {_name_change(kind): digest for kind, digest in source.changes.items() if isinstance(digest, str)}
+    return kept | ({BUNDLE_NAME: source.bundle_sha256} if source.bundle_sha256 else {})
+
+
 def list_kept_names(plan: SourcePlan) -> list[str]:
     """List the artifacts that a plan needs, by their names in the run."""
     return [*map(_name_change, plan.changes), *([BUNDLE_NAME] if plan.origin == "bundle" else [])]

@@ -144,6 +144,16 @@ class Store:
             self._client.log_artifacts(run.run_id, str(folder))
             self._client.set_terminated(run.run_id, status="FAILED" if is_failed else "FINISHED")
 
+    def log_files(self, run: StoredRun, folder: Path) -> None:
+        """Log a folder of artifacts of a run that goes on."""
+        with _reported(self.uri):
+            self._client.log_artifacts(run.run_id, str(folder))
+
+    def reopen_run(self, run: StoredRun) -> None:
+        """Show a run that had ended as running again."""
+        with _reported(self.uri):
+            self._client.update_run(run.run_id, status="RUNNING")
+
     def delete_run(self, run: StoredRun) -> None:
         """Delete a run that came to nothing; MLflow keeps it until its garbage is collected."""
         with _reported(self.uri):
@@ -394,6 +404,17 @@ class Store:
         with _reported(self.uri, what=f"{path} of run {run.run_id}"):
             return Path(self._client.download_artifacts(run.run_id, path, str(folder)))
 
+    def load_artifacts(self, run: StoredRun, folder: Path) -> Path:
+        """Load all artifacts of a run; gives the folder that has them: the store's own if it is on this machine.
+
+        Raises:
+            StoreError: the store cannot be reached.
+        """
+        if run.artifact_folder is not None and run.artifact_folder.is_dir():
+            return run.artifact_folder
+        with _reported(self.uri, what=f"the artifacts of run {run.run_id}"):
+            return Path(self._client.download_artifacts(run.run_id, "", str(folder)))
+
     def _to_stored(self, run: Run) -> StoredRun:
         base = self.uri if self.uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
         info = run.info
@@ -415,12 +436,12 @@ def _open_client(uri: str) -> MlflowClient:
     # MLflow's own default is seven tries over four minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
     if uri.startswith(("http://", "https://")):
         _knock(uri)
     from mlflow import MlflowClient
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # after MLflow has set up its own
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     with _reported(uri):
         if uri.startswith("sqlite:///"):
             # four processes on a fresh file: three fail in the migrations (FIELD.md, section 4)

@@ -420,7 +420,7 @@ class TrackedRun:
         if self._wants_previews:
             with self.timed("previews"), pipeline.undisturbed(pipe), seeding.rewound_globals(seeding.read_globals()):
                 self._keep_previews(pipe, collector.samples, index=call.index)
-        if not self.is_replay:
+        if not self.is_replay or settings.changes:
             with self.timed("draws"):
                 self._find_draws(call, before=global_states)
         with self.timed("outputs"):
@@ -598,7 +598,7 @@ class TrackedRun:
             self._unknown.append(f"output {raw.name} is a {type(raw.value).__name__}, which cannot be compared")
             return
         # a replay's pictures name the run that they reproduce: then equal pictures are equal files
-        owner = self._handover.expected.record_id if self._handover else self.record_id
+        owner = (self._handover and self._handover.replay_of) or self.record_id
         kept = outputs.keep_output(
             raw,
             folder=self._folder / "outputs",
@@ -702,7 +702,7 @@ class TrackedRun:
                 unknown=[*self._unknown, *(self._handover.list_foreign_modules() if self._handover else [])],
                 status=status,
             ),
-            replay_of=self._handover.expected.record_id if self._handover else None,
+            replay_of=self._handover.replay_of if self._handover else None,
         )
 
     def _make_seeds(self, moved: tuple[GlobalGenerator, ...]) -> Seeds:

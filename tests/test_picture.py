@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
+from repro_track.png import RECORD_KEY, make_contact_sheet, read_picture, write_png
 
 from repro_track.errors import UsageError
-from repro_track.png import RECORD_KEY, make_contact_sheet, read_picture, write_png
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
