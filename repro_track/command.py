@@ -27,6 +27,7 @@ def capture_command(*, ordinal: int, folder: Path) -> Command:
     overrides = read_hydra_overrides()
     if overrides is not None:
         script = _find_main_script() or Unavailable(unavailable="the app has no main file")
+        overrides += _read_callback_overrides()
         return _make_command("hydra", overrides, script, cwd=_read_hydra_cwd(), ordinal=ordinal)
     cells = _read_cells()
     if cells is not None:
@@ -79,6 +80,14 @@ def read_hydra_overrides() -> list[str] | None:
     from hydra.core.hydra_config import HydraConfig
 
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+
+
+def _read_callback_overrides() -> list[str]:
+    """Read the overrides that gave the app callbacks: ours may be one of them, and a replay needs it, too."""
+    from hydra.core.hydra_config import HydraConfig
+
+    words = HydraConfig.get().overrides.hydra
+    return [word for word in words if word.lstrip("+").startswith("hydra.callbacks.")]
 
 
 def _read_hydra_cwd() -> str:

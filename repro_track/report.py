@@ -541,6 +541,20 @@ def list_distances(row: Any) -> list[str]:
     ]
 
 
+def fold_consequences(differences: Sequence[Difference]) -> list[Difference]:
+    """Leave out what only follows from another root seed: every generator's seed and state."""
+    if not any(one.place == "seeds.root" for one in differences):
+        return list(differences)
+    follows = r"seeds\.(images\..*|.*initial_seed|.*state_before)|config\.resolved\.seed"
+    return [one for one in differences if not re.fullmatch(follows, one.place)]
+
+
+def _shorten(value: Any) -> str:
+    """Give a value as a short text; a digest by its first digits."""
+    is_digest = isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32,}", value)
+    return f"{shorten_digest(value)}…" if is_digest else to_printable(value, limit=60)
+
+
 _KIND_STYLES = {
     **dict.fromkeys(("seed", "weights", "call", "pipeline"), "bold red"),
     **dict.fromkeys(("numerics", "machine", "libraries"), "yellow"),
@@ -558,16 +572,17 @@ def print_differences(
         return
     console.print(f"{title}:")
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 2))
-    for difference in differences[:30]:
-        expected, actual = (to_printable(value, limit=60) for value in (difference.expected, difference.actual))
+    shown = fold_consequences(differences)
+    for difference in shown[:30]:
+        expected, actual = (_shorten(value) for value in (difference.expected, difference.actual))
         kind, place, change = _escape(
             [difference.kind, to_printable(difference.place, limit=120), f"{expected} -> {actual}"]
         )
         kind.stylize(_KIND_STYLES.get(difference.kind, "dim"))
         table.add_row(kind, place, change)
     console.print(table)
-    if len(differences) > 30:
-        console.print(f"  and {len(differences) - 30} more (--json gives all)")
+    if len(shown[:30]) < len(differences):
+        console.print(f"  and {len(differences) - len(shown[:30])} more (--json gives all)")
 
 
 def print_findings(findings: Findings, *, console: Console) -> None:

@@ -174,6 +174,14 @@ def _resolve_config(given: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     return resolved, tuple(command.read_hydra_overrides() or ())
 
 
+_open: list[TrackedRun] = []
+
+
+def get_current_run() -> TrackedRun | None:
+    """Give the run that is tracked in this process now, the innermost one; null outside every block."""
+    return _open[-1] if _open else None
+
+
 class TrackedRun:
     """A run while it is tracked: call it with a pipeline. After the block, `run_id` is MLflow's."""
 
@@ -251,6 +259,7 @@ class TrackedRun:
         self._pictures: list[Any] = []
         self._unknown: list[str] = []
         self._started = False
+        self._is_calling = False
         self._outbox: Outbox | None = None
         self._stored: StoredRun | None = None
         self.record: RunRecord | None = None
@@ -291,6 +300,7 @@ class TrackedRun:
             self._release()
             raise
         self._began = began
+        _open.append(self)
         self._phases["open"] = time.perf_counter() - began - self._phases["import_torch"]
         return self
 
@@ -310,6 +320,8 @@ class TrackedRun:
 
     def _release(self) -> None:
         """Put every setting and generator back, and end the process that logs."""
+        if self in _open:
+            _open.remove(self)
         self._stack.close()
         if self._outbox is not None:
             self._outbox.close()
@@ -365,8 +377,12 @@ class TrackedRun:
             self._outbox.check()  # a store that cannot be used is better known before an hour of computing
         self._start()
         self._next_call += 1
-        with handover.restored_schedulers(pipe, call=index) if handover else contextlib.nullcontext():
-            return self._record_call(call, stage=stage, kept=kept, adapter_files=adapter_files)
+        self._is_calling = True
+        try:
+            with handover.restored_schedulers(pipe, call=index) if handover else contextlib.nullcontext():
+                return self._record_call(call, stage=stage, kept=kept, adapter_files=adapter_files)
+        finally:
+            self._is_calling = False
 
     def _record_call(
         self, call: Call, *, stage: str | None, kept: tuple[Input, ...], adapter_files: tuple[WeightFile, ...]
@@ -494,6 +510,16 @@ class TrackedRun:
                 return f"replay-{self.record_id}"
             self._stored = self._outbox.wait_started()
         return self._stored.run_id
+
+    @property
+    def seed(self) -> int:
+        """The root seed."""
+        return self._root
+
+    @property
+    def is_calling(self) -> bool:
+        """Whether a pipeline is being called by this run now."""
+        return self._is_calling
 
     @property
     def is_replay(self) -> bool:

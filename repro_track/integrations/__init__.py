@@ -1,0 +1,1 @@
+"""For programs that do not call repro_track themselves: a Hydra callback, an MLflow plugin. Neither loads torch."""
