@@ -36,11 +36,18 @@ print(json.dumps([time.perf_counter() - began, found[0].run.run_id, found[0].how
 
 def make_run(uri, folder):
     """Make one real run; gives its id and its picture."""
-    words = ["repro-track", "run", "seed=3", "call.num_inference_steps=10"]
-    done = subprocess.run(words, env={**os.environ, "MLFLOW_TRACKING_URI": uri}, capture_output=True, text=True, check=True)
+    words = [sys.executable, "-m", "repro_track", "run", "seed=3", "call.num_inference_steps=10"]
+    done = subprocess.run(
+        words, env={**os.environ, "MLFLOW_TRACKING_URI": uri}, capture_output=True, text=True, check=True
+    )
     run_id = done.stdout.strip()
     listed = f"import mlflow; print(mlflow.MlflowClient().download_artifacts({run_id!r}, 'outputs', {str(folder)!r}))"
-    subprocess.run([sys.executable, "-c", listed], env={**os.environ, "MLFLOW_TRACKING_URI": uri}, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", listed],
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return run_id, next(folder.glob("**/*.png"))
 
 
@@ -49,8 +56,9 @@ def copy_runs(database, run_id, number):
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(database)
-    tables = sqlalchemy.MetaData()
-    tables.reflect(engine, only=["runs", "tags", "params", "latest_metrics"])
+    schema = sqlalchemy.MetaData()
+    schema.reflect(engine)
+    tables = {name: schema.tables[name] for name in ("runs", "tags", "params", "latest_metrics")}
     source = random.Random(0)
 
     def change(row):
@@ -66,11 +74,11 @@ def copy_runs(database, run_id, number):
     with engine.begin() as connection:
         rows = {
             name: [dict(row) for row in connection.execute(table.select().where(table.c.run_uuid == run_id)).mappings()]
-            for name, table in tables.tables.items()
+            for name, table in tables.items()
         }
         for first in range(0, number, 1000):
             ids = [uuid.UUID(int=source.getrandbits(128)).hex for _ in range(min(1000, number - first))]
-            for name, table in tables.tables.items():
+            for name, table in tables.items():
                 copies = [
                     {**(change(row) if name == "tags" else row), "run_uuid": copy} for copy in ids for row in rows[name]
                 ]
@@ -83,7 +91,9 @@ def measure(uri, picture):
     seconds, run_id, how = [], "", ""
     for _ in range(ROUNDS):
         environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
-        done = subprocess.run([sys.executable, "-c", CHILD, str(picture)], env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, str(picture)], env=environment, capture_output=True, text=True, check=True
+        )
         took, run_id, how = json.loads(done.stdout)
         seconds.append(took)
     return statistics.median(seconds), seconds[0], run_id, how

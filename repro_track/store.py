@@ -433,6 +433,7 @@ def _open_client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # it would print links on stdout, which is for data
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # MLflow's own default is seven tries over four minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
@@ -482,6 +483,12 @@ def _reported(uri: str, *, what: str | None = None) -> Iterator[None]:
                 f"{what} cannot be loaded from {redact_url(uri)}: {first}",
                 expected="the artifacts as they were logged",
                 advice="check that the run was not deleted and that its artifact location can be reached from here",
+            ) from error
+        if "error code 401" in str(error):
+            raise StoreError(
+                f"the MLflow server {redact_url(uri)} does not know who you are",
+                expected="a user name and password",
+                advice="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
             ) from error
         raise StoreError(
             f"the MLflow store {redact_url(uri)} cannot be used: {first}",
