@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check test-slow test-pipelines conformance check-conformance test-restore test-emulated test-hub test-gpu examples bench clean
+.PHONY: help demo test check test-slow test-pipelines test-lookup conformance check-conformance test-restore test-emulated test-hub test-gpu examples bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -37,7 +37,7 @@ demo: $(VENV)/.installed  ## run the embedded model, replay the run, print the v
 		echo "see both runs: $(BIN)/repro-track ui"
 
 test: check  ## check the code, run the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not hub and not gpu and not restore and not pipelines and not emulated"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not hub and not gpu and not restore and not pipelines and not lookup and not emulated"
 
 check: $(VENV)/.installed-dev  ## lint, layers, types
 	@$(BIN)/ruff check .
@@ -50,6 +50,9 @@ test-slow: $(VENV)/.installed-dev  ## tests that take minutes each: the whole tr
 
 test-pipelines: $(VENV)/.installed-dev  ## stages, inputs, adapters, batches: every way of calling a pipeline; 5 minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m pipelines
+
+test-lookup: $(VENV)/.installed-dev  ## MLflow's UI in a browser, PostgreSQL, pictures, sweeps, many replays; needs chromium and postgresql
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m lookup
 
 conformance: $(VENV)/.installed-dev  ## run and replay every pipeline and scheduler, rewrite the README's table; 20 minutes
 	@$(BIN)/python -m tests.conformance.matrix
@@ -75,6 +78,7 @@ examples: $(VENV)/.installed-dev  ## run each example, replay it, print the verd
 bench: $(VENV)/.installed-dev  ## the figures of the README
 	@$(BIN)/python benchmarks/overhead.py
 	@$(BIN)/python benchmarks/digits.py
+	@$(BIN)/python benchmarks/lookup.py
 
 clean:  ## remove .venv and what builds leave
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache test-output

@@ -61,8 +61,13 @@ def copy_runs(database, run_id, number):
     tables = {name: schema.tables[name] for name in ("runs", "tags", "params", "latest_metrics")}
     source = random.Random(0)
 
-    def change(row):
+    def change(row, table):
         row = dict(row)
+        if table == "runs":  # made in the course of a year, as a server's are
+            ago_ms = source.randrange(365 * 24 * 3600 * 1000)
+            return {**row, "start_time": row["start_time"] - ago_ms, "end_time": row["end_time"] - ago_ms}
+        if table != "tags":
+            return row
         if row["key"].startswith("repro_track.pixels."):
             row["key"] = f"repro_track.pixels.{source.getrandbits(256):064x}"
         elif row["key"] == "repro_track.likeness":
@@ -79,9 +84,7 @@ def copy_runs(database, run_id, number):
         for first in range(0, number, 1000):
             ids = [uuid.UUID(int=source.getrandbits(128)).hex for _ in range(min(1000, number - first))]
             for name, table in tables.items():
-                copies = [
-                    {**(change(row) if name == "tags" else row), "run_uuid": copy} for copy in ids for row in rows[name]
-                ]
+                copies = [{**change(row, name), "run_uuid": copy} for copy in ids for row in rows[name]]
                 connection.execute(table.insert(), copies)
     engine.dispose()
 

@@ -147,7 +147,7 @@ def expand(text: str) -> list[str]:
     except ReproTrackError:
         return [text]  # whoever looks at it says so
     if not run.is_sweep:
-        return [run.run_id]
+        return [text]
     members = [member.run_id for member in store.find_members(run.run_id)]
     if not members:
         raise UsageError(f"the sweep {run.run_id} has no member yet", advice=f"repro-track run sweep.run={run.run_id}")

@@ -5,16 +5,14 @@ Runs cost seconds of imports, so one run serves many tests. torch gets one threa
 
 import json
 import os
-import signal
-import socket
+import shutil
 import subprocess
 import sys
-import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from servers import Postgres, Server, find_free_port, wait_for
 
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", MLFLOW_DISABLE_TELEMETRY="true")
 for name in ("MLFLOW_TRACKING_URI", "REPRO_TRACK_REPLAY", "CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED"):
@@ -128,38 +126,6 @@ def git(tmp_path):
     return git
 
 
-def find_free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Server:
-    """A real MLflow server with an artifact proxy."""
-
-    def __init__(self, folder):
-        self.url = f"http://127.0.0.1:{find_free_port()}"
-        words = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/files"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *words, "--port", self.url.rpartition(":")[2], "--workers", "1"],
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{self.url}/health", timeout=1)
-                return
-            except OSError:
-                time.sleep(0.2)
-        raise TimeoutError(self.url)
-
-    def stop(self):
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-
 def make_tiny_pipeline():
     """A DDIM pipeline with a UNet of random weights, 8x8 pixels, three channels: the one of diffusers' own tests."""
     import torch
@@ -205,3 +171,108 @@ def make_record(home, digits_run, artifacts):
         return parse_record(json.dumps(data), origin="a changed record")
 
     return make
+
+
+# --- looking things up: real stores and a real browser -----------------------------------------------------------------
+
+SCREENSHOTS = Path(__file__).parents[1] / "test-output" / "screenshots"
+PASSWORD = "a long passphrase for tests 1"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """A real PostgreSQL."""
+    running = Postgres(tmp_path_factory.mktemp("postgres"))
+    yield running
+    running.stop()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store to look things up in: what commands need to use it, and where its UI is."""
+
+    name: str
+    env: dict
+    url: str
+    credentials: dict | None = None
+
+
+@pytest.fixture(scope="session", params=["embedded", "server"])
+def place(request, tmp_path_factory, start, cli):
+    """A store with its UI: `repro-track ui` on the embedded one, `mlflow server` on PostgreSQL with proxy and auth."""
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "embedded":
+        port = find_free_port()
+        env = {"REPRO_TRACK_HOME": str(folder)}
+        program = Path(sys.executable).parent / "repro-track"
+        process = subprocess.Popen(
+            [program, "ui", "--port", str(port)], env={**os.environ, **env}, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        url = f"http://127.0.0.1:{port}"
+        wait_for(url)
+        yield Place("embedded", env, url)
+        process.terminate()
+        process.wait()
+        return
+    postgres = request.getfixturevalue("postgres")
+    (folder / "auth.ini").write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {postgres.make_database('auth')}\nadmin_username = admin\n"
+        f"admin_password = {PASSWORD}\nauthorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    server = Server(
+        folder,
+        database=postgres.make_database("runs"),
+        words=["--app-name", "basic-auth"],
+        env={"MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"), "MLFLOW_FLASK_SERVER_SECRET_KEY": "for tests"},
+    )
+    env = {
+        "REPRO_TRACK_HOME": str(folder / "home"),
+        "MLFLOW_TRACKING_URI": server.url,
+        "MLFLOW_TRACKING_USERNAME": "admin",
+        "MLFLOW_TRACKING_PASSWORD": PASSWORD,
+    }
+    yield Place("server", env, server.url, {"username": "admin", "password": PASSWORD})
+    server.stop()
+
+
+def find_browser():
+    """Find a Chromium; null: Playwright's own, if it was installed."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser, place):
+    """A page of MLflow's UI; `page.open(PATH)` goes there, `page.keep(NAME)` keeps a screenshot as test output."""
+    context = browser.new_context(viewport={"width": 1700, "height": 950}, http_credentials=place.credentials)
+    shown = context.new_page()
+    shown.set_default_timeout(30_000)
+
+    def open_path(path):
+        shown.goto(f"{place.url}/#/{path}")
+        close = shown.locator('[data-component-id="mlflow.assistant.chat_panel.close"]')
+        close.wait_for()
+        close.click()
+        return shown
+
+    def keep(name):
+        folder = SCREENSHOTS / place.name
+        folder.mkdir(parents=True, exist_ok=True)
+        shown.wait_for_timeout(700)  # until what fades in has done so
+        shown.screenshot(path=folder / f"{name}.png")
+
+    shown.open, shown.keep = open_path, keep
+    yield shown
+    context.close()

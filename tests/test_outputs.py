@@ -73,10 +73,10 @@ def test_output_objects_of_diffusers_are_walked():
 def test_a_picture_is_kept_with_three_digests(tmp_path):
     """Tensor, pixels and file have digests of their own, and the file holds the pixels and the id."""
     output = keep_output(RawOutput("images.0", "image", PIXELS[0]), folder=tmp_path, record_id="r" * 32)
-    pixels, record_id = read_picture(tmp_path / "images.0.png")
+    found = read_picture(tmp_path / "images.0.png")
     assert output.sha256 == digest_tensor(PIXELS[0])
-    assert output.pixels_sha256 == digest_tensor(pixels)
-    assert record_id == "r" * 32
+    assert output.pixels_sha256 == digest_tensor(found.pixels)
+    assert found.record_id == "r" * 32
     assert len({output.sha256, output.pixels_sha256, output.file_sha256}) == 3
 
 

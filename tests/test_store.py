@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import Server
+from servers import Server
 
 from repro_track import store
 from repro_track.config import default_store_uri

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Server
+from servers import Server
 
 pytestmark = pytest.mark.restore
 
