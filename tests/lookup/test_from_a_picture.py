@@ -1,0 +1,151 @@
+"""From a picture to its run, on the embedded store and on a server: by the id in the file, by its pixels, by likeness."""
+
+import json
+import subprocess
+
+import pytest
+from PIL import Image
+
+pytestmark = [pytest.mark.lookup, pytest.mark.xdist_group("ui")]
+
+
+@pytest.fixture(scope="session")
+def pictures(place, cli, tmp_path_factory):
+    """Three runs with other digits, the first in every format; gives their ids, and the first one's picture by format."""
+    folder = tmp_path_factory.mktemp("pictures")
+    ids, files = {}, {}
+    for name, words in {
+        "png": ["seed=21"], "webp": ["seed=21", "picture_format=webp"], "jpeg": ["seed=21", "picture_format=jpeg"],
+        "other": ["seed=22"], "third": ["seed=24"],
+    }.items():  # fmt: skip
+        ran = cli("run", *words, "call.num_inference_steps=20", env=place.env)
+        assert ran.code == 0, ran.err
+        ids[name] = ran.run_id
+        files[name] = load_picture(ran.run_id, place, folder / name)
+    return ids, files
+
+
+def load_picture(run_id, place, folder):
+    """Load a run's picture from its store, as somebody who only has MLflow does."""
+    import os
+    import sys
+
+    code = f"import mlflow; mlflow.artifacts.download_artifacts(run_id={run_id!r}, artifact_path='outputs', dst_path={str(folder)!r})"
+    env = {**os.environ, **place.env}
+    env.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{place.env['REPRO_TRACK_HOME']}/mlflow.db")
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True)
+    return next(path for path in folder.glob("outputs/images.0.*"))
+
+
+@pytest.mark.parametrize("name", ["png", "webp", "jpeg"])
+def test_by_the_id_in_the_file(pictures, place, cli, tmp_path, name):
+    """A picture of each format, under another name, is found by the id in it: its own run and none of the equal ones."""
+    ids, files = pictures
+    renamed = tmp_path / f"holiday{files[name].suffix}"
+    renamed.write_bytes(files[name].read_bytes())
+    found = cli("find", renamed, env=place.env)
+    assert found.out.split() == [ids[name]]
+    assert "by the id in it" in found.err
+
+
+@pytest.mark.parametrize("encode", ["png", "webp", "palette"])
+def test_by_its_pixels(pictures, place, cli, tmp_path, encode):
+    """Stripped, re-encoded without loss and renamed: found by the digest of the pixels, with every run that made them; with
+    one pixel changed it is not found so."""
+    ids, files = pictures
+    with Image.open(files["png"]) as image:
+        plain = Image.frombytes(image.mode, image.size, image.tobytes())
+    target = tmp_path / ("x.webp" if encode == "webp" else "x.png")
+    (plain.convert("RGB").quantize(256) if encode == "palette" else plain).save(
+        target, **({"lossless": True} if encode == "webp" else {})
+    )
+    found = cli("find", target, env=place.env)
+    assert set(found.out.split()) == {ids["png"], ids["webp"], ids["jpeg"]}
+    assert "exactly these" in found.err
+    plain.putpixel((3, 3), (plain.getpixel((3, 3)) + 1) % 256)
+    plain.save(tmp_path / "changed.png")
+    assert "exactly these" not in cli("find", tmp_path / "changed.png", env=place.env).err
+
+
+@pytest.mark.parametrize("change", ["jpeg", "resized", "screenshot"])
+def test_by_likeness(pictures, place, cli, browser, tmp_path, change):
+    """Re-compressed, resized, or photographed off a page by a real browser: the runs that made it come first, with the
+    distance, and another picture's do not come at all."""
+    ids, files = pictures
+    target = tmp_path / "found.jpg"
+    with Image.open(files["png"]) as image:
+        large = image.convert("RGB").resize((320, 320), Image.Resampling.BICUBIC)
+    if change == "jpeg":
+        large.save(target, quality=40)
+    elif change == "resized":
+        large.resize((75, 75), Image.Resampling.LANCZOS).save(target, quality=80)
+    else:
+        large.save(tmp_path / "shown.png")
+        page = browser.new_page(viewport={"width": 700, "height": 500}, device_scale_factor=1.5)
+        page.goto(f"file://{tmp_path}/shown.png")
+        page.set_content(
+            f"<body style='background:#fff;margin:40px'><img width=280 src='data:image/png;base64,{encode(tmp_path / 'shown.png')}'>"
+        )
+        page.screenshot(path=target, type="jpeg", quality=70)
+        page.close()
+    found = cli("find", target, env=place.env)
+    assert set(found.out.split()[:3]) == {ids["png"], ids["webp"], ids["jpeg"]}
+    assert ids["other"] not in found.out
+    assert "by likeness" in found.err
+    assert "of 64 bits differ" in found.err
+
+
+def encode(path):
+    import base64
+
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def test_another_picture_is_not_found(pictures, place, cli, tmp_path):
+    """A picture that no run made is no run's: one message, exit code 2."""
+    Image.linear_gradient("L").save(tmp_path / "x.png")
+    found = cli("find", tmp_path / "x.png", env=place.env)
+    assert (found.code, found.out) == (2, "")
+    assert "no run in the store made" in found.err
+
+
+def test_a_deleted_run_is_not_found(place, cli, tmp_path):
+    """A run that was deleted in MLflow is found neither by its pixels nor by likeness, also where it was listed before."""
+    import os
+    import sys
+
+    ran = cli("run", "seed=31", "call.num_inference_steps=20", env=place.env)
+    picture = load_picture(ran.run_id, place, tmp_path)
+    with Image.open(picture) as image:
+        image.convert("RGB").resize((200, 200), Image.Resampling.BICUBIC).save(tmp_path / "x.jpg")
+    assert ran.run_id in cli("find", tmp_path / "x.jpg", env=place.env).out
+    env = {**os.environ, **place.env}
+    env.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{place.env['REPRO_TRACK_HOME']}/mlflow.db")
+    code = f"import mlflow; mlflow.MlflowClient().delete_run({ran.run_id!r})"
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True)
+    for name in (picture, tmp_path / "x.jpg"):
+        assert ran.run_id not in cli("find", name, env=place.env).out
+
+
+def test_replay_follows_from_a_picture(pictures, place, cli, tmp_path):
+    """`replay picture.jpg` replays the run that made it, to the bit."""
+    ids, files = pictures
+    replayed = cli("replay", files["jpeg"], "--json", env=place.env)
+    assert replayed.code == 0, replayed.err
+    data = json.loads(replayed.out)
+    assert (data["run_id"], data["verdict"]) == (ids["jpeg"], "bit-exact")
+
+
+def test_prompts_travel_only_when_asked(place, cli, tmp_path):
+    """A file has the id and the digest, no prompt and no path; with `embed=full` it has the settings."""
+    from repro_track.picture import read_picture
+
+    plain = cli("run", "seed=21", "name=secret-name", "call.num_inference_steps=2", env=place.env)
+    path = load_picture(plain.run_id, place, tmp_path / "plain")
+    assert b"secret-name" not in path.read_bytes()
+    assert str(tmp_path).encode() not in path.read_bytes()
+    full = cli("run", "seed=21", "name=secret-name", "embed=full", "call.num_inference_steps=2", env=place.env)
+    settings = read_picture(load_picture(full.run_id, place, tmp_path / "full")).settings
+    assert settings["config"]["name"] == "secret-name"
+    assert settings["arguments"]["num_inference_steps"] == 2
+    assert settings["seeds"] == [21]
