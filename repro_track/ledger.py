@@ -6,8 +6,10 @@ run that came from elsewhere.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from repro_track.config import data_folder
 from repro_track.record import RunRecord, read_record, render_record
@@ -24,6 +26,19 @@ def remember(run_id: str, record: RunRecord) -> None:
     partial = folder / f"{run_id}.{os.getpid()}.part"
     partial.write_text(render_record(record), encoding="utf-8")
     partial.replace(folder / f"{run_id}.json")
+
+
+def remember_sweep(run_id: str, data: dict[str, Any]) -> None:
+    """Keep the command of a sweep that this process has begun."""
+    path = _folder() / "sweeps" / f"{run_id}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def recall_sweep(run_id: str) -> dict[str, Any] | None:
+    """Give the command of a sweep if it was begun on this machine."""
+    path = _folder() / "sweeps" / f"{run_id}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def recall(run_id: str) -> RunRecord | None:

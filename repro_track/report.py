@@ -100,7 +100,7 @@ def render_description(
 
 def render_variation_description(record: RunRecord, *, run_id: str, of: str, changes: str) -> str:
     """Render the Markdown of a variation's page: both pictures, then what every run has."""
-    lines = [f"A variation of run `{of}`: `{to_printable(changes, limit=300)}`.", ""]
+    lines = [f"A variation of run `{of}`: {_to_markdown(changes)}.", ""]
     if record.outputs:
         lines += [f"![recorded, and varied](get-artifact?path={SIDE_BY_SIDE_NAME}&run_uuid={run_id})", ""]
     return "\n".join(lines) + render_description(record, run_id=run_id)
@@ -114,7 +114,8 @@ def render_sweep_description(*, run_id: str, words: str, members: Sequence[tuple
         "",
         f"![pictures by overrides](get-artifact?path={SHEET_NAME}&run_uuid={run_id})",
         "",
-        f"`repro-track run {to_printable(words, limit=1000)}`",
+        # a backtick would end the code
+        "`repro-track run " + to_printable(words, limit=1000).replace("`", "'") + "`",
         "",
         "| run | overrides | status |",
         "|---|---|---|",
@@ -395,6 +396,9 @@ def list_facts(record: RunRecord) -> list[tuple[str, str]]:
 # --- terminal -----------------------------------------------------------------------------------------------------
 
 
+_MOST_SHOWN = 8  # outputs of a run on one screen
+
+
 def open_console() -> Console:
     """Open the console for everything that is not data: stderr."""
     from rich.console import Console
@@ -413,8 +417,10 @@ def print_record(record: RunRecord, *, console: Console, link: str | None = None
     table.add_column(overflow="fold")
     for name, value in list_facts(record):
         table.add_row(name, Text(to_printable(value, limit=200)))
-    for output in record.outputs:
-        table.add_row(output.name, Text(f"{output.dtype}{list(output.shape)} sha256 {output.sha256}"))
+    for output in record.outputs[:_MOST_SHOWN]:
+        table.add_row(to_printable(output.name), Text(f"{output.dtype}{list(output.shape)} sha256 {output.sha256}"))
+    if len(record.outputs) > _MOST_SHOWN:
+        table.add_row("", f"and {len(record.outputs) - _MOST_SHOWN} more outputs (--json gives all)")
     for caveat in list_caveats(record):
         table.add_row("", Text(caveat))
     console.print(table)

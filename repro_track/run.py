@@ -275,6 +275,7 @@ def _run_composed(composed: DictConfig) -> str:
 
     from repro_track import sweep
 
+    sweep.raise_failure()
     config = cast(RunConfig, OmegaConf.to_object(composed))
     there = config.sweep.done.get(sweep.make_member_key(command.read_hydra_overrides() or []))
     if there is not None:

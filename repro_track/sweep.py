@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 
-from repro_track import environment, lookup, report
+from repro_track import environment, ledger, lookup, report
 from repro_track.config import SWEEP_PREFIX, resolve_store_uri
-from repro_track.errors import ReproTrackError, UsageError
+from repro_track.errors import RefusedError, ReproTrackError, UsageError
 from repro_track.fingerprint import digest_bytes
 from repro_track.picture import make_contact_sheet, read_picture
 from repro_track.redaction import WITHHELD, redact_words
@@ -42,7 +42,9 @@ class Sweep:
     words: tuple[str, ...]
 
 
-_begun: list[Sweep] = []  # Hydra makes the callback itself: this is how its sweep comes back to us
+# Hydra makes the callback itself, and only warns where it fails: this is how its sweep comes back to us, or its failure
+_begun: list[Sweep] = []
+_failed: list[ReproTrackError] = []
 
 
 class SweepCallback(Callback):
@@ -50,6 +52,12 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Begin, or go on with the sweep that `sweep.run` names."""
+        try:
+            self._start(config)
+        except ReproTrackError as error:
+            _failed.append(error)
+
+    def _start(self, config: DictConfig) -> None:
         from omegaconf import read_write
 
         given = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
@@ -61,7 +69,7 @@ class SweepCallback(Callback):
             done = {
                 make_member_key(run_words): member.run_id
                 for member, run_words in _list_members(store, run)
-                if member.tags.get(f"{TAG}status") == "finished"
+                if member.tags.get(f"{TAG}status") == "finished" and re.fullmatch(r"[0-9a-f]{32}", member.run_id)
             }
             store.reopen_run(run)
         else:
@@ -84,6 +92,7 @@ def _begin(store: Store, words: Sequence[str], *, experiment: str, name: str | N
     )
     with tempfile.TemporaryDirectory() as folder:
         data = {"words": list(words), "cwd": str(Path.cwd())}
+        ledger.remember_sweep(run.run_id, data)
         (Path(folder) / SWEEP_NAME).write_text(json.dumps(data, indent=1), encoding="utf-8")
         store.log_files(run, Path(folder))
     return run
@@ -101,18 +110,36 @@ def find_sweep(store: Store, text: str) -> StoredRun:
     return run
 
 
+def raise_failure() -> None:
+    """Raise what kept the sweep from being begun, before its first job does anything.
+
+    Raises:
+        StoreError: as the store said.
+    """
+    if _failed:
+        raise _failed[0]
+
+
 def complete_words(words: Sequence[str]) -> list[str]:
-    """Give the words of a command; for `sweep.run=ID` alone those that the sweep was begun with.
+    """Give the words of a command; for `sweep.run=ID` alone those that the sweep was begun with on this machine.
 
     Raises:
         UsageError: it is no sweep, or its words had a secret.
+        RefusedError: somebody else began it: a command can name any code.
     """
-    if len(words) != 1 or not words[0].startswith("sweep.run="):
+    named = next((word for word in words if word.startswith("sweep.run=")), None)
+    if named is None:
         return list(words)
-    store = lookup.open_store()
-    run = find_sweep(store, words[0].partition("=")[2])
-    with tempfile.TemporaryDirectory() as folder:
-        data = json.loads(store.load_artifact(run, SWEEP_NAME, Path(folder)).read_text(encoding="utf-8"))
+    run = find_sweep(lookup.open_store(), named.partition("=")[2])
+    if len(words) > 1:
+        return list(words)
+    data = ledger.recall_sweep(run.run_id)
+    if data is None:
+        raise RefusedError(
+            f"the sweep {run.run_id} was not begun by this user on this machine; its command is on its page, {run.link}",
+            expected="a sweep of this machine and user",
+            advice=f"if you know the command, type it yourself: repro-track run -m … sweep.run={run.run_id}",
+        )
     if any(WITHHELD in word for word in data["words"]):
         raise UsageError(
             "the sweep's command had a secret, which was not kept",
@@ -130,7 +157,7 @@ def make_member_key(words: Sequence[str]) -> str:
     >>> make_member_key(["a=1", "b=2"]) == make_member_key(["b=2", "sweep.run=x", "a=1"])
     True
     """
-    own = sorted(word for word in words if not word.lstrip("+").startswith(SWEEP_PREFIX))
+    own = sorted(word for word in redact_words(list(words)) if not word.lstrip("+").startswith(SWEEP_PREFIX))
     return "m" + digest_bytes("\n".join(own).encode())[:16]
 
 

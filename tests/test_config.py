@@ -1,8 +1,17 @@
 """Promises of config.py: seeds that torch keeps, one store from every folder, presets that are the ones Hydra sees."""
 
+from dataclasses import asdict
+
 import pytest
 
-from repro_track.config import check_seed, default_store_uri, read_preset, resolve_store_uri
+from repro_track.config import (
+    RunConfig,
+    check_seed,
+    default_store_uri,
+    make_changed,
+    read_preset,
+    resolve_store_uri,
+)
 from repro_track.errors import UsageError
 
 
@@ -56,3 +65,32 @@ def test_an_unknown_preset_names_the_known():
     with pytest.raises(UsageError) as caught:
         read_preset("determinism", "strickt")
     assert caught.value.expected == "one of fast, portable, strict"
+
+
+def make_resolved():
+    return {**asdict(RunConfig()), "call": {"num_inference_steps": 50, "prompt": "a cat"}}
+
+
+def test_a_change_changes_one_thing():
+    """`KEY=VALUE` changes that key, with the type of the config, and nothing else; the original stays as it is."""
+    resolved = make_resolved()
+    changed = make_changed(resolved, ["call.num_inference_steps=20", "seed=7"])
+    assert changed == {**resolved, "seed": 7, "call": {"num_inference_steps": 20, "prompt": "a cat"}}
+    assert resolved == make_resolved()
+    assert make_changed(resolved, ['call.prompt="a=b, c"'])["call"]["prompt"] == "a=b, c"
+
+
+def test_a_group_is_changed_by_its_preset():
+    """A group takes the whole preset of `conf/`, and what was there before is gone."""
+    before = {**make_resolved(), "scheduler": {"class_name": "DDIMScheduler", "config": {"clip_sample": False}}}
+    changed = make_changed(before, ["scheduler=euler"])
+    assert changed["scheduler"] == {"class_name": "EulerDiscreteScheduler", "config": {}}
+    assert make_changed(before, ["determinism=portable"])["determinism"]["environment"]["MKL_CBWR"] == "COMPATIBLE"
+
+
+@pytest.mark.parametrize("change", ["seeed=1", "seed=x", "scheduler=none_such", "steps", "=1", "pipeline.none=1"])
+def test_a_change_that_cannot_be_made(change):
+    """An unknown key, another type, an unknown preset, no value: refused with what was expected."""
+    with pytest.raises(UsageError) as caught:
+        make_changed(make_resolved(), [change])
+    assert caught.value.expected

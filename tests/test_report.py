@@ -214,3 +214,47 @@ def test_markdown_of_a_record_is_text(make_record):
     )
     assert "![x]" not in text
     assert text.count("pixel.png") == 2
+
+
+def test_diff_folds_what_follows_from_the_seed(make_record):
+    """Of another seed one line is shown, not every generator's; without another seed a generator's state is shown."""
+    left = make_record()
+    other = make_record(
+        {"seeds.root": 9, "seeds.images.0": 9, "seeds.generators.0.initial_seed": 9, "config.resolved.seed": 9}
+    )
+    stream = io.StringIO()
+    report.print_diff(compare(left, other), console=Console(file=stream, width=200))
+    assert "seeds.root" in stream.getvalue()
+    assert "initial_seed" not in stream.getvalue()
+    assert "and 3 more" in stream.getvalue()
+    alone = compare(left, make_record({"seeds.generators.0.initial_seed": 9})).differences
+    assert [one.place for one in report.fold_consequences(alone)] == [one.place for one in alone]
+
+
+def test_diff_shortens_digests(make_record):
+    """A digest is shown by its first digits, also where only its end differs from the other's."""
+    left, digest = make_record(), "ab" * 32
+    stream = io.StringIO()
+    changed = make_record({"source.changes": {"staged": digest}})
+    report.print_diff(compare(left, changed), console=Console(file=stream, width=200))
+    assert digest[:12] in stream.getvalue()
+    assert digest not in stream.getvalue()
+
+
+def test_show_stays_on_one_screen(make_record):
+    """A run of a hundred images takes forty lines, and says how many outputs it does not show."""
+    left = make_record()
+    many = left.model_copy(update={"outputs": left.outputs[:1] * 100})
+    stream = io.StringIO()
+    report.print_record(many, console=Console(file=stream, width=160))
+    assert len(stream.getvalue().splitlines()) <= 40
+    assert "and 92 more outputs" in stream.getvalue()
+
+
+def test_hostile_overrides_stay_text_on_a_sweeps_page():
+    """An override is anybody's text: in MLflow's Markdown it becomes neither a picture nor a link."""
+    text = report.render_sweep_description(
+        run_id="r", words="-m a=1", members=[("m" * 32, "a=![x](http://host/y.png)", "finished")]
+    )
+    assert "![x](" not in text
+    assert "\\!\\[x\\]" in text

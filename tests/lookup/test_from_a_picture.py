@@ -1,12 +1,16 @@
 """From a picture to its run, on the embedded store and on a server: by the id in the file, by its pixels, by likeness."""
 
 import json
+import os
 import subprocess
+import sys
 
 import pytest
 from PIL import Image
 
 pytestmark = [pytest.mark.lookup, pytest.mark.xdist_group("ui")]
+
+APART = "store.experiment_name=pictures"  # what is counted in the UI is in an experiment of its own
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +22,7 @@ def pictures(place, cli, tmp_path_factory):
         "png": ["seed=21"], "webp": ["seed=21", "picture_format=webp"], "jpeg": ["seed=21", "picture_format=jpeg"],
         "other": ["seed=22"], "third": ["seed=24"],
     }.items():  # fmt: skip
-        ran = cli("run", *words, "call.num_inference_steps=20", env=place.env)
+        ran = cli("run", *words, "call.num_inference_steps=20", APART, env=place.env)
         assert ran.code == 0, ran.err
         ids[name] = ran.run_id
         files[name] = load_picture(ran.run_id, place, folder / name)
@@ -27,9 +31,6 @@ def pictures(place, cli, tmp_path_factory):
 
 def load_picture(run_id, place, folder):
     """Load a run's picture from its store, as somebody who only has MLflow does."""
-    import os
-    import sys
-
     code = f"import mlflow; mlflow.artifacts.download_artifacts(run_id={run_id!r}, artifact_path='outputs', dst_path={str(folder)!r})"
     env = {**os.environ, **place.env}
     env.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{place.env['REPRO_TRACK_HOME']}/mlflow.db")
@@ -81,11 +82,9 @@ def test_by_likeness(pictures, place, cli, browser, tmp_path, change):
         large.resize((75, 75), Image.Resampling.LANCZOS).save(target, quality=80)
     else:
         large.save(tmp_path / "shown.png")
+        (tmp_path / "page.html").write_text("<body style='background:#fff;margin:40px'><img width=280 src=shown.png>")
         page = browser.new_page(viewport={"width": 700, "height": 500}, device_scale_factor=1.5)
-        page.goto(f"file://{tmp_path}/shown.png")
-        page.set_content(
-            f"<body style='background:#fff;margin:40px'><img width=280 src='data:image/png;base64,{encode(tmp_path / 'shown.png')}'>"
-        )
+        page.goto(f"file://{tmp_path}/page.html")
         page.screenshot(path=target, type="jpeg", quality=70)
         page.close()
     found = cli("find", target, env=place.env)
@@ -93,12 +92,6 @@ def test_by_likeness(pictures, place, cli, browser, tmp_path, change):
     assert ids["other"] not in found.out
     assert "by likeness" in found.err
     assert "of 64 bits differ" in found.err
-
-
-def encode(path):
-    import base64
-
-    return base64.b64encode(path.read_bytes()).decode()
 
 
 def test_another_picture_is_not_found(pictures, place, cli, tmp_path):
@@ -111,10 +104,7 @@ def test_another_picture_is_not_found(pictures, place, cli, tmp_path):
 
 def test_a_deleted_run_is_not_found(place, cli, tmp_path):
     """A run that was deleted in MLflow is found neither by its pixels nor by likeness, also where it was listed before."""
-    import os
-    import sys
-
-    ran = cli("run", "seed=31", "call.num_inference_steps=20", env=place.env)
+    ran = cli("run", "seed=31", APART, "call.num_inference_steps=20", env=place.env)
     picture = load_picture(ran.run_id, place, tmp_path)
     with Image.open(picture) as image:
         image.convert("RGB").resize((200, 200), Image.Resampling.BICUBIC).save(tmp_path / "x.jpg")
@@ -140,11 +130,11 @@ def test_prompts_travel_only_when_asked(place, cli, tmp_path):
     """A file has the id and the digest, no prompt and no path; with `embed=full` it has the settings."""
     from repro_track.picture import read_picture
 
-    plain = cli("run", "seed=21", "name=secret-name", "call.num_inference_steps=2", env=place.env)
+    plain = cli("run", "seed=21", "name=secret-name", APART, "call.num_inference_steps=2", env=place.env)
     path = load_picture(plain.run_id, place, tmp_path / "plain")
     assert b"secret-name" not in path.read_bytes()
     assert str(tmp_path).encode() not in path.read_bytes()
-    full = cli("run", "seed=21", "name=secret-name", "embed=full", "call.num_inference_steps=2", env=place.env)
+    full = cli("run", "seed=21", "name=secret-name", "embed=full", APART, "call.num_inference_steps=2", env=place.env)
     settings = read_picture(load_picture(full.run_id, place, tmp_path / "full")).settings
     assert settings["config"]["name"] == "secret-name"
     assert settings["arguments"]["num_inference_steps"] == 2

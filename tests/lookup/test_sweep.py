@@ -149,11 +149,24 @@ def test_a_launcher_with_processes(cli, env, client):
     assert [row["verdict"] for row in json.loads(replayed.out)] == ["bit-exact", "bit-exact"], replayed.err
 
 
+def test_a_sweep_of_somebody_else_is_not_run(cli, env, swept, tmp_path):
+    """A command in a store is somebody's code: where this machine did not begin the sweep, its id alone starts nothing; the
+    whole command, typed, does."""
+    sweep, store = find_sweep(swept), f"sqlite:///{env['REPRO_TRACK_HOME']}/mlflow.db"
+    other = {"REPRO_TRACK_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": store}
+    refused = cli("run", f"sweep.run={sweep}", env=other)
+    assert (refused.code, refused.out) == (4, "")
+    assert "not begun by this user" in refused.err
+    typed = cli("run", "-m", "seed=1,2,10", "call.num_inference_steps=2,3", f"sweep.run={sweep}", env=other)
+    assert typed.out.split() == swept.out.split()
+
+
 def test_a_run_that_is_no_sweep(cli, env, swept):
     """`sweep.run` of an ordinary run is refused; `show` of a sweep says where its records are."""
-    refused = cli("run", f"sweep.run={swept.out.split()[0]}", env=env)
-    assert refused.code == 2
-    assert "is no sweep" in refused.err
+    for words in ([], ["-m", "seed=1,2"]):
+        refused = cli("run", *words, f"sweep.run={swept.out.split()[0]}", env=env)
+        assert refused.code == 2
+        assert "is no sweep" in refused.err
     shown = cli("show", find_sweep(swept), env=env)
     assert shown.code == 2
     assert "its members have records" in shown.err

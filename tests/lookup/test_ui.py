@@ -146,11 +146,14 @@ def test_previews_by_step(page, runs):
     assert slider.get_attribute("aria-valuemax") == "3"
     picture = page.locator("img[src*='denoising'], .rc-image img, img[alt*='denoising']").first
     picture.wait_for(state="attached")
-    first = picture.get_attribute("src")
-    slider.focus()
-    page.keyboard.press("End")
-    page.wait_for_function("before => [...document.images].every(one => one.src !== before)", arg=first)
     picture.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    first = picture.screenshot()
+    for step in (1, 2, 3):
+        slider.press("ArrowRight")
+        expect(slider).to_have_attribute("aria-valuenow", str(step))
+    page.wait_for_timeout(500)
+    assert picture.screenshot() != first
     page.keep("previews")
 
 
