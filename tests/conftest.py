@@ -197,7 +197,10 @@ class Place:
     credentials: dict | None = None
 
 
-@pytest.fixture(scope="session", params=["embedded", "server"])
+_PLACES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("embedded", "server")]
+
+
+@pytest.fixture(scope="session", params=_PLACES)
 def place(request, tmp_path_factory, start, cli):
     """A store with its UI: `repro-track ui` on the embedded one, `mlflow server` on PostgreSQL with proxy and auth."""
     folder = tmp_path_factory.mktemp(request.param)

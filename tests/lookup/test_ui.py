@@ -11,10 +11,9 @@ from playwright.sync_api import expect
 
 from repro_track.fingerprint import digest_many
 
-pytestmark = [pytest.mark.lookup, pytest.mark.xdist_group("ui")]
+pytestmark = pytest.mark.lookup
 
-LIST = "experiments/1/runs?{}workflowType=machine_learning"
-VIEW = LIST.format("viewStateShareKey=repro_track&")
+VIEW = "viewStateShareKey=repro_track&"
 STEPS = "call.num_inference_steps=4"
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -30,7 +29,8 @@ def runs(place, cli, python, tmp_path_factory):
     folder = tmp_path_factory.mktemp("code")
     git(folder, "init", "-q")
     git(folder, "commit", "-q", "--allow-empty", "-m", "first")
-    first = cli("run", "seed=3", "num_images=2", STEPS, "log.previews=true", env=place.env, cwd=folder).run_id
+    ran = cli("run", "seed=3", "num_images=2", STEPS, "log.previews=true", env=place.env, cwd=folder)
+    first = ran.run_id
     replay = json.loads(cli("replay", first, "--json", env=place.env).out)
     unlike = {**place.env, "ATEN_CPU_CAPABILITY": "default"}
     other = json.loads(cli("replay", first, "--numerics", "current", "--json", env=unlike).out)
@@ -45,6 +45,7 @@ def runs(place, cli, python, tmp_path_factory):
     assert replay["verdict"] == "bit-exact"
     assert other["verdict"] not in ("bit-exact", "not-comparable")
     return {
+        "experiment": re.search(r"#/(experiments/\d+)/runs", ran.err)[1],
         "first": first,
         "replay": replay["replay_run_id"],
         "other": other["replay_run_id"],
@@ -55,6 +56,10 @@ def runs(place, cli, python, tmp_path_factory):
     }
 
 
+def open_list(page, runs, *, view=VIEW):
+    page.open(f"{runs['experiment']}/runs?{view}workflowType=machine_learning")
+
+
 def expand(page, name):
     """Show what is under a run in the list."""
     page.locator(".ag-row").filter(has_text=name).get_by_role("button").first.click()
@@ -62,7 +67,7 @@ def expand(page, name):
 
 def test_the_list_has_our_columns(page, runs):
     """The saved view is offered under Views by its name, shows the useful columns in their order, and fills them."""
-    page.open(LIST.format(""))
+    open_list(page, runs, view="")
     page.get_by_test_id("saved-views-trigger").click()
     page.get_by_role("menuitem").filter(has_text="repro_track").first.click()
     header = page.locator(".ag-header-cell")
@@ -81,7 +86,7 @@ def test_the_list_has_our_columns(page, runs):
 def test_replays_are_under_their_run(page, runs):
     """A replay is shown as a child of the run that it replays, with its verdict; members are under their sweep, named by
     their overrides."""
-    page.open(VIEW)
+    open_list(page, runs)
     expect(page.get_by_text("replay of digits-seed3")).to_have_count(0)
     expand(page, "digits-seed3")
     expect(page.get_by_text("replay of digits-seed3")).to_have_count(2)
@@ -96,8 +101,8 @@ def test_replays_are_under_their_run(page, runs):
     page.keep("sweep_members")
 
 
-def open_run(page, run_id):
-    page.open(f"experiments/1/runs/{run_id}?workflowType=machine_learning")
+def open_run(page, runs, name):
+    page.open(f"{runs['experiment']}/runs/{runs[name]}?workflowType=machine_learning")
     more = page.get_by_text("Show more")
     more.wait_for()
     more.click()
@@ -109,7 +114,7 @@ def is_loaded(picture):
 
 def test_the_page_of_a_run(page, runs):
     """The description shows the pictures, the three digests, what is proven about randomness, and the command to copy."""
-    open_run(page, runs["first"])
+    open_run(page, runs, "first")
     expect(page.get_by_text(f"repro-track replay {runs['first']}")).to_be_visible()
     assert is_loaded(page.locator("img[src*='preview.png']"))
     table = page.get_by_role("table").filter(has_text="pixels or samples").inner_text()
@@ -120,14 +125,14 @@ def test_the_page_of_a_run(page, runs):
 
 def test_the_page_says_what_is_not_reproducible(page, runs):
     """Of a run that drew from a global generator the page says so, and names it."""
-    open_run(page, runs["drawn"])
+    open_run(page, runs, "drawn")
     expect(page.get_by_text("Not seed-closed: the global generator of torch was drawn from")).to_be_visible()
     page.keep("not_seed_closed")
 
 
 def test_the_page_of_a_sweep(page, runs, place, cli):
     """A sweep's page has one sheet of all pictures and the command that replays all of them."""
-    page.open(VIEW)
+    open_list(page, runs)
     page.get_by_role("link", name="sweep seed=1,2").click()
     page.get_by_text("Show more").click()
     assert is_loaded(page.locator("img[src*='contact_sheet.png']"))
@@ -139,7 +144,7 @@ def test_the_page_of_a_sweep(page, runs, place, cli):
 
 def test_previews_by_step(page, runs):
     """The denoising is a card with MLflow's slider, a step each, and another step is another picture."""
-    page.open(f"experiments/1/runs/{runs['first']}/model-metrics?workflowType=machine_learning")
+    page.open(f"{runs['experiment']}/runs/{runs['first']}/model-metrics?workflowType=machine_learning")
     page.get_by_placeholder("Search metric charts").fill("denoising")
     slider = page.get_by_role("slider")
     expect(slider).to_have_count(1)
@@ -160,7 +165,7 @@ def test_previews_by_step(page, runs):
 @pytest.mark.parametrize("name", ["first", "other"])
 def test_the_report_is_readable_in_its_sandbox(page, runs, name):
     """report.html has its pictures inside MLflow's sandboxed viewer; a replay's has the verdict and both pictures."""
-    page.open(f"experiments/1/runs/{runs[name]}/artifacts/report.html?workflowType=machine_learning")
+    page.open(f"{runs['experiment']}/runs/{runs[name]}/artifacts/report.html?workflowType=machine_learning")
     frame = page.frame_locator("iframe").first
     pictures = frame.locator("img")
     pictures.first.wait_for()
@@ -218,7 +223,7 @@ def test_search_as_typed(page, runs, place, cli, what):
         number += len(runs["members"]) - 1
     # MLflow shows what a run is under as well, and counts it
     number += ("members" in wanted) + (bool(wanted & {"replay", "other"}) and "first" not in wanted)
-    page.open(VIEW)
+    open_list(page, runs)
     count = page.get_by_text(re.compile(r"^\d+\s+matching runs?$"))
     expect(count).to_have_text(re.compile(r"^[1-9]"))  # what is typed before the view is there is lost
     box = page.get_by_placeholder(re.compile("metrics"))
