@@ -349,10 +349,11 @@ class Store:
             return self._list_likenesses_of_server()
         import sqlalchemy
 
+        tags = sqlalchemy.table("tags", *(sqlalchemy.column(name) for name in ("run_uuid", "key", "value")))
+        query = sqlalchemy.select(tags.c.run_uuid, tags.c.value).where(tags.c.key == LIKENESS)
         engine = sqlalchemy.create_engine(self.uri)
         with _reported(self.uri), engine.connect() as connection:
-            query = sqlalchemy.text("SELECT run_uuid, value FROM tags WHERE key = :key")
-            rows = connection.execute(query, {"key": LIKENESS}).all()
+            rows = connection.execute(query).all()
         engine.dispose()
         return {row[0]: row[1] for row in rows}
 
@@ -520,21 +521,21 @@ def name_logged_images(key: str, *, step: int) -> tuple[str, str]:
 
 
 def pack_likenesses(hashes: Mapping[str, str]) -> str:
-    """Pack perceptual hashes by output name into a tag's value.
+    """Pack perceptual hashes (64 hexadecimal digits) by output name into a tag's value.
 
-    >>> pack_likenesses({"images.0": "00ff", "images.1": "ff00"})
-    'images.0:00ff images.1:ff00'
+    >>> pack_likenesses({"images.0": "0" * 64})[:14]
+    'images.0:00000'
     """
     return " ".join(f"{quote(name)}:{digest}" for name, digest in hashes.items())
 
 
 def unpack_likenesses(value: str) -> dict[str, str]:
-    """Unpack what `pack_likenesses` made; what is not of that form is left out.
+    """Unpack what `pack_likenesses` made; what is not of that form is left out: anybody can write a tag.
 
-    >>> unpack_likenesses("images.0:00ff x")
-    {'images.0': '00ff'}
+    >>> list(unpack_likenesses(pack_likenesses({"my image": "0" * 64, "short": "00"}) + " x"))
+    ['my image']
     """
-    return {unquote(name): digest for name, digest in re.findall(r"(\S+):([0-9a-f]+)(?!\S)", value)}
+    return {unquote(name): digest for name, digest in re.findall(r"(\S+):([0-9a-f]{64})(?!\S)", value)}
 
 
 def make_experiment_tags() -> dict[str, str]:

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from repro_track.fingerprint import digest_many
 
 pytestmark = pytest.mark.lookup
+expect.set_options(timeout=20_000)
 
 VIEW = "viewStateShareKey=repro_track&"
 STEPS = "call.num_inference_steps=4"
