@@ -181,6 +181,8 @@ def _serve(reply: Callable[[Mapping[str, Any]], None]) -> None:
         parent_id=address.parent_id,
     )
     reply({"run": asdict(run)})
+    import imagehash  # noqa: F401  now, while the run computes: at the end somebody waits for it
+
     folder = Path(address.folder)
     word = sys.stdin.readline()
     if word:

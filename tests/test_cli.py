@@ -74,3 +74,19 @@ def test_wrong_words_are_usage(cli):
     assert cli("replya").code == 2
     assert cli("replay").code == 2
     assert cli("replay", "latest", "--require", "perfect").code == 2
+
+
+def test_the_example_workflow_calls_what_is_there(cli):
+    """The workflow of examples/ is YAML, and every option that it gives `replay` is one."""
+    import re
+    from pathlib import Path
+
+    import yaml
+
+    text = (Path(__file__).parents[1] / "examples" / "golden_runs.yml").read_text()
+    steps = yaml.safe_load(text)["jobs"]["replay"]["steps"]
+    command = next(step["run"] for step in steps if "repro-track replay" in step.get("run", ""))
+    options = re.findall(r"--[a-z-]+", command)
+    shown = cli("replay", "--help").out
+    assert {"--experiment", "--junit", "--trust"} <= set(options)
+    assert all(re.search(rf"^\s+{option}\b", shown, re.MULTILINE) for option in options)
