@@ -61,7 +61,7 @@ def _restore_option(name: str, default: str, text: str) -> Any:
 
 
 @main.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
+@click.argument("runs", nargs=-1, metavar="[RUN...]")
 @click.option("--experiment", metavar="NAME", help="Replay every finished run of an MLflow experiment.")
 @click.option("--filter", "filter_string", metavar="QUERY", help="With --experiment: as in MLflow's search box.")
 @click.option("--junit", metavar="FILE", type=click.Path(dir_okay=False), help="Also write the verdicts as JUnit XML.")
@@ -129,6 +129,10 @@ def replay(
 
     if bool(runs) == bool(experiment):
         raise UsageError("replay was given " + ("both" if runs else "nothing"), expected="RUN..., or --experiment NAME")
+    if junit and not Path(junit).absolute().parent.is_dir():
+        raise UsageError(
+            f"--junit is {junit!r}, and its folder is not there", expected="a file in a folder that is there"
+        )
     if filter_string and not experiment:
         raise UsageError("--filter was given without --experiment", expected="both")
 
@@ -185,7 +189,10 @@ def show(run: str, as_json: bool) -> None:
     if as_json:
         click.echo(render_record(found.record), nl=False)
         return
-    report.print_record(found.record, console=report.open_console(), link=found.link)
+    console = report.open_console()
+    if found.how:
+        console.print(f"found {found.how}", markup=False)
+    report.print_record(found.record, console=console, link=found.link)
 
 
 @main.command()

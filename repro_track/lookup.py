@@ -29,7 +29,7 @@ from repro_track.store import Store, StoredRun, unpack_likenesses
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A record and where it is: in a store, in a folder, or both."""
+    """A record and where it is: in a store, in a folder, or both. `how` says by what a picture's run was found."""
 
     record: RunRecord
     run_id: str | None
@@ -37,6 +37,7 @@ class FoundRun:
     store: Store | None
     stored: StoredRun | None
     folder: Path | None
+    how: str | None = None
 
     @cached_property
     def opened(self) -> FoundRun:
@@ -118,12 +119,12 @@ def find(text: str) -> FoundRun:
     if path.suffix == ".json" and path.is_file():
         return FoundRun(read_record(path), None, None, None, None, path.absolute().parent)
     store = open_store()
-    if path.suffix and path.is_file():
-        stored = find_picture(text)[0].run
-    elif "/" in text and not text.startswith(("http://", "https://")):
+    if path.suffix and path.is_file():  # a picture
+        best = find_picture(text)[0]
+        return FoundRun(store.load_record(best.run), best.run.run_id, best.run.link, store, best.run, None, best.how)
+    if "/" in text and not text.startswith(("http://", "https://")):
         raise UsageError(f"{text} is not there", expected="a picture or a record.json")
-    else:
-        stored = store.find_run(text)
+    stored = store.find_run(text)
     if stored.is_sweep:
         raise UsageError(
             f"run {stored.run_id} is a sweep: its members have records, it has none",
@@ -188,7 +189,11 @@ def find_picture(text: str) -> list[Match]:
         picture = None
     else:
         picture = read_picture(path)
-        matches = _find_id(store, picture.record_id, digest=picture.pixels_sha256)
+        # a JPEG's never are what was digested
+        kept = path.suffix.lower() not in (".png", ".webp") or any(
+            digest_tensor(pixels) == picture.pixels_sha256 for pixels in picture.list_variants()
+        )
+        matches = _find_id(store, picture.record_id, digest=picture.pixels_sha256, is_changed=not kept)
     if picture is not None:
         matches = matches or _find_pixels(store, picture) or _find_likeness(store, picture)
     if not matches:
@@ -199,13 +204,14 @@ def find_picture(text: str) -> list[Match]:
     return matches
 
 
-def _find_id(store: Store, record_id: str | None, *, digest: str | None) -> list[Match]:
+def _find_id(store: Store, record_id: str | None, *, digest: str | None, is_changed: bool = False) -> list[Match]:
     """Find by what is embedded. The digest of the pixels goes first: it is in the tag's key, which has an index."""
     if record_id is None or not re.fullmatch(r"[0-9a-f]{32}", record_id):
         return []
     runs = store.find_by_tag(f"pixels.{digest}") if digest and re.fullmatch(r"[0-9a-f]{64}", digest) else []
     runs = [run for run in runs if run.record_id == record_id] or store.find_by_tag("record_id", record_id)
-    return [Match(run, "by the id in it") for run in runs]
+    how = "by the id in it" + ("; its pixels were changed since" if is_changed else "")
+    return [Match(run, how) for run in runs]
 
 
 def _find_pixels(store: Store, picture: FoundPicture) -> list[Match]:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+VARIED = "varied"
+"""Stands for the verdict of a variation, which has none."""
+
+
 @dataclass(frozen=True)
 class Row:
     """What came of one run. `verdict` null: it could not be replayed, `reason` says why; else where the runs part."""
@@ -72,7 +76,7 @@ def _replay_one(run_id: str, *, request: Request, console: Console) -> Row:
     return Row(
         replayed.found.run_id or run_id,
         replayed.found.record.name,
-        replayed.worst,
+        replayed.worst or VARIED,
         explain_shortfall(replayed),
         replayed.code,
         time.monotonic() - began,
@@ -116,8 +120,7 @@ def print_rows(rows: Sequence[Row], *, console: Console) -> None:
         ],
         console=console,
     )
-    verdicts = [*compare.VERDICTS, None]
-    counted = [(verdict, sum(row.verdict == verdict for row in rows)) for verdict in verdicts]
+    counted = [(verdict, sum(row.verdict == verdict for row in rows)) for verdict in [*compare.VERDICTS, VARIED, None]]
     console.print(", ".join(f"{number} {verdict or 'not run'}" for verdict, number in counted if number))
 
 

@@ -197,6 +197,8 @@ def _print_plan(planned: Attempt, *, choice: Choice, console: Console) -> None:
     plan = planned.plan
     for line in render_plan(plan, planned.found.record, choice=choice):
         console.print(Text(line))
+    if planned.found.how:
+        console.print(Text(f"  found     {planned.found.how}"))
     if alone := str(planned.handover.settings.focus):
         console.print(f"  compared  {alone} alone")
     report.print_differences(plan.restored, console=console, title="Different here, and restored")

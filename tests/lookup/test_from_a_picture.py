@@ -68,6 +68,23 @@ def test_by_its_pixels(pictures, place, cli, tmp_path, encode):
     assert "exactly these" not in cli("find", tmp_path / "changed.png", env=place.env).err
 
 
+def test_a_retouched_picture_is_told(pictures, place, cli, tmp_path):
+    """A picture that kept its text while its pixels were changed is found by the id, and the change is said."""
+    from PIL.PngImagePlugin import PngInfo
+
+    ids, files = pictures
+    with Image.open(files["png"]) as image:
+        text = PngInfo()
+        for key, value in image.info.items():
+            text.add_text(key, value)
+        image.putpixel((3, 3), (image.getpixel((3, 3)) + 1) % 256)
+        image.save(tmp_path / "x.png", pnginfo=text)
+    assert "pixels were changed since" not in cli("find", files["png"], env=place.env).err
+    found = cli("find", tmp_path / "x.png", env=place.env)
+    assert found.out.split() == [ids["png"]]
+    assert "its pixels were changed since" in found.err
+
+
 @pytest.mark.parametrize("change", ["jpeg", "resized", "screenshot"])
 def test_by_likeness(pictures, place, cli, browser, tmp_path, change):
     """Re-compressed, resized, or photographed off a page by a real browser: the runs that made it come first, with the
@@ -122,6 +139,7 @@ def test_replay_follows_from_a_picture(pictures, place, cli, tmp_path):
     ids, files = pictures
     replayed = cli("replay", files["jpeg"], "--json", env=place.env)
     assert replayed.code == 0, replayed.err
+    assert "found     by the id in it" in replayed.err
     data = json.loads(replayed.out)
     assert (data["run_id"], data["verdict"]) == (ids["jpeg"], "bit-exact")
 

@@ -56,6 +56,7 @@ def test_a_filter_is_mlflows(cli, env, golden):
         (["--experiment", "golden", "--filter", "params.seed = '7'"], "no finished run"),
         (["--experiment", "golder"], "no experiment 'golder'"),
         (["--filter", "params.seed = '2'", golden[0]], "without --experiment"),
+        (["--experiment", "golden", "--junit", "none/such.xml"], "its folder is not there"),
         ([], "given nothing"),
         (["--experiment", "golden", golden[0]], "given both"),
     ):
@@ -77,6 +78,13 @@ def test_one_that_falls_short_fails_the_whole(cli, env, golden, tmp_path):
     assert "cpu_capability" in failure.text
     lowered = cli("replay", *golden, "--numerics", "current", "--require", "within-tolerance", env={**env, **UNLIKE})
     assert lowered.code == 0
+
+
+def test_several_can_be_varied(cli, env, golden):
+    """`--set` with several runs varies each; what has no verdict is not called a failure."""
+    result = cli("replay", *golden, "--set", "call.num_inference_steps=3", env=env)
+    assert result.code == 0, result.err
+    assert result.out.split() == [word for run in golden for word in (run, "varied")]
 
 
 def test_one_that_cannot_be_run_does_not_stop_the_others(cli, env, golden, tmp_path):
