@@ -11,6 +11,7 @@ It loads neither torch nor mlflow: a job that never loads torch is not tracked, 
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import sys
 from collections.abc import Callable
@@ -116,8 +117,8 @@ def _begin(module: Any) -> None:
 
 
 def _watch_pipelines(module: Any) -> None:
-    """Watch every pipeline that is made from now on: where it registers its components, its class gets a subclass of the
-    same name, which calls it by way of the tracked run."""
+    """Watch every pipeline, those that are there and those that are made from now on, where they register their
+    components: its class gets a subclass of the same name, which calls it by way of the tracked run."""
     base = module.DiffusionPipeline
     register = base.register_modules
     if hasattr(register, "__wrapped__"):
@@ -126,11 +127,18 @@ def _watch_pipelines(module: Any) -> None:
     @functools.wraps(register)
     def register_modules(self: Any, **components: Any) -> None:
         register(self, **components)
-        made: Any = type(self)
-        if hasattr(made, "__call__") and not hasattr(made, "_repro_track_original"):  # noqa: B004  of the class, not of type
-            self.__class__ = _make_watched(made)
+        _watch(self)
 
     base.register_modules = register_modules
+    for one in gc.get_objects():  # made while the app's modules were imported, before Hydra began
+        if issubclass(type(one), base):
+            _watch(one)
+
+
+def _watch(pipe: Any) -> None:
+    made: Any = type(pipe)
+    if hasattr(made, "__call__") and not hasattr(made, "_repro_track_original"):  # noqa: B004  of the class, not of type
+        pipe.__class__ = _make_watched(made)
 
 
 @functools.cache

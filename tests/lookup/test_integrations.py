@@ -82,6 +82,21 @@ def test_an_app_is_tracked_without_a_line_of_code(app, python, cli, env, read_re
     assert cli("replay", run, env=env).out.strip() == "bit-exact"
 
 
+def test_a_pipeline_that_was_there_before(app, python, cli, env, tmp_path, read_record):
+    """A pipeline that the app's module makes while it is imported, before Hydra begins, is watched, too."""
+    early = tmp_path / "app.py"
+    (tmp_path / "config.yaml").write_text(app.with_name("config.yaml").read_text())
+    lines = APP.replace("    from diffusers import DDIMPipeline\n", "").splitlines(keepends=True)
+    start = next(index for index, line in enumerate(lines) if line.startswith("@hydra"))
+    made = "from diffusers import DDIMPipeline\nfrom repro_track import find_builtin\nPIPE = DDIMPipeline.from_pretrained(find_builtin('digits'))\n"
+    text = "".join([*lines[:start], made, "\n\n", *lines[start:]])
+    early.write_text(text.replace("pipe = DDIMPipeline.from_pretrained(config.path)", "pipe = PIPE"))
+    result = python(early, env=env)
+    [run] = find_ids(result)
+    assert len(read_record(run, env=env).calls) == 1
+    assert cli("replay", run, env=env).out.strip() == "bit-exact"
+
+
 def test_another_seed_is_another_picture(app, python, env, read_record):
     """The seed of the config is what decides the picture."""
     digests = {}
