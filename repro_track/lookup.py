@@ -135,7 +135,7 @@ def find(text: str) -> FoundRun:
 
 
 def expand(text: str) -> list[str]:
-    """Give the runs that a name stands for: the members of a sweep, else itself, also where there is no such run.
+    """Give the runs that a name stands for: the finished members of a sweep, else itself, also where there is no such run.
 
     Raises:
         UsageError: the sweep has none.
@@ -149,9 +149,11 @@ def expand(text: str) -> list[str]:
         return [text]  # whoever looks at it says so
     if not run.is_sweep:
         return [text]
-    members = [member.run_id for member in store.find_members(run.run_id)]
+    members = [member.run_id for member in store.find_members(run.run_id) if member.is_finished]
     if not members:
-        raise UsageError(f"the sweep {run.run_id} has no member yet", advice=f"repro-track run sweep.run={run.run_id}")
+        raise UsageError(
+            f"the sweep {run.run_id} has no finished member yet", advice=f"repro-track run sweep.run={run.run_id}"
+        )
     return members
 
 

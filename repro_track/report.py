@@ -121,7 +121,10 @@ def render_sweep_description(*, run_id: str, words: str, members: Sequence[tuple
         "|---|---|---|",
     ]
     # a description of more than 8000 characters would be cut
-    lines += [f"| `{one}` | {_to_markdown(label)} | {status} |" for one, label, status in members[:50]]
+    shown = members[:50]
+    lines += [f"| `{one}` | {_to_markdown(to_printable(label, limit=60))} | {status} |" for one, label, status in shown]
+    if len(members) > len(shown):
+        lines += ["", f"and {len(members) - len(shown)} more, under this run"]
     return "\n".join(lines)
 
 

@@ -83,6 +83,11 @@ class StoredRun:
         return self.tags.get(f"{TAG}record_id")
 
     @property
+    def is_finished(self) -> bool:
+        """Whether its record says that it came to its end."""
+        return self.tags.get(f"{TAG}status") == "finished"
+
+    @property
     def is_sweep(self) -> bool:
         """Whether this is a sweep's own run, which has no record: its members have."""
         return f"{TAG}sweep" in self.tags

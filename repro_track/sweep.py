@@ -69,7 +69,7 @@ class SweepCallback(Callback):
             done = {
                 make_member_key(run_words): member.run_id
                 for member, run_words in _list_members(store, run)
-                if member.tags.get(f"{TAG}status") == "finished" and re.fullmatch(r"[0-9a-f]{32}", member.run_id)
+                if member.is_finished and re.fullmatch(r"[0-9a-f]{32}", member.run_id)
             }
             store.reopen_run(run)
         else:
@@ -199,7 +199,7 @@ def _list_members(store: Store, run: StoredRun) -> list[tuple[StoredRun, tuple[s
         except ReproTrackError:
             continue
         key = make_member_key(words)
-        if key not in members or members[key][0].tags.get(f"{TAG}status") != "finished":
+        if key not in members or not members[key][0].is_finished:
             members[key] = (member, words)
     return list(members.values())
 

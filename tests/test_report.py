@@ -258,3 +258,12 @@ def test_hostile_overrides_stay_text_on_a_sweeps_page():
     )
     assert "![x](" not in text
     assert "\\!\\[x\\]" in text
+
+
+def test_a_large_sweep_fits_into_a_description():
+    """MLflow cuts a description at 8000 characters without a word: a thousand members with long prompts stay below, and the
+    number of those that are not listed is said."""
+    members = [("m" * 32, f"seed={index} call.prompt={'a cat ' * 100}", "finished") for index in range(1000)]
+    text = report.render_sweep_description(run_id="r" * 32, words="-m " + "x" * 5000, members=members)
+    assert len(text) < 8000
+    assert "and 950 more" in text

@@ -134,6 +134,9 @@ def test_a_failed_member_does_not_hide_the_others(cli, env, client):
     sweep = find_sweep(failed)
     assert client.get_run(sweep).info.status == "FAILED"
     assert find_artifact(env, sweep, "contact_sheet.png").is_file()
+    shown = cli("replay", sweep, env=env)  # the finished ones
+    assert shown.code == 0, shown.err
+    assert len(shown.out.splitlines()) == len(set(failed.out.split()))
     statuses = [run.info.status for run in client.search_runs(["1"], f"tags.mlflow.parentRunId = '{sweep}'")]
     assert "FAILED" in statuses
 
