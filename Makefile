@@ -51,7 +51,7 @@ test-slow: $(VENV)/.installed-dev  ## tests that take minutes each: the whole tr
 test-pipelines: $(VENV)/.installed-dev  ## stages, inputs, adapters, batches: every way of calling a pipeline; 5 minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m pipelines
 
-test-lookup: $(VENV)/.installed-dev  ## MLflow's UI in a browser, PostgreSQL, pictures, sweeps, many replays; needs chromium and postgresql
+test-lookup: $(VENV)/.installed-dev  ## MLflow's UI in a browser, PostgreSQL, pictures, sweeps, many replays; needs chromium and postgresql; 15 minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m lookup
 
 conformance: $(VENV)/.installed-dev  ## run and replay every pipeline and scheduler, rewrite the README's table; 20 minutes

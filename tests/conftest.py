@@ -180,9 +180,9 @@ PASSWORD = "a long passphrase for tests 1"
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
+def postgres():
     """A real PostgreSQL."""
-    running = Postgres(tmp_path_factory.mktemp("postgres"))
+    running = Postgres()
     yield running
     running.stop()
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -52,24 +53,25 @@ class Server:
 
 
 class Postgres:
-    """A cluster of its own; PostgreSQL refuses to run as root, so root lends it to the user `postgres`."""
+    """A cluster of its own; PostgreSQL refuses to run as root, so root lends it to the user `postgres`.
 
-    def __init__(self, folder):
+    Its folder is not one of pytest's, which every new session of pytest closes to other users.
+    """
+
+    def __init__(self):
+        self._folder = Path(tempfile.mkdtemp(prefix="repro_track-postgres-"))
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("initdb") or "").parent]
         self._bin = found[-1]
         if not (self._bin / "initdb").is_file():
             pytest.fail("these tests need PostgreSQL: apt-get install postgresql")
-        self._data = folder / "data"
+        self._data = self._folder / "data"
         self.port = find_free_port()
         self._user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if self._user:
-            for parent in [folder, *folder.parents]:
-                if parent.owner() == "root" and parent.stat().st_mode & 0o005 != 0o005 and parent != Path("/"):
-                    parent.chmod(parent.stat().st_mode | 0o055)
-            shutil.chown(folder, "postgres")
+            shutil.chown(self._folder, "postgres")
         self._run("initdb", "-D", self._data, "--auth=trust", "--username=repro", "--no-sync")
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        self._run("pg_ctl", "-D", self._data, "-o", options, "-l", folder / "log", "-w", "start")
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder} -c fsync=off"
+        self._run("pg_ctl", "-D", self._data, "-o", options, "-l", self._folder / "log", "-w", "start")
 
     def _run(self, program, *words):
         command = [*self._user, self._bin / program, *words]
@@ -83,3 +85,4 @@ class Postgres:
 
     def stop(self):
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
+        shutil.rmtree(self._folder)
