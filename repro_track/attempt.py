@@ -352,7 +352,7 @@ def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, t
     """Write the report, and log the attempt as a run that points at the recorded one."""
     found, actual, comparison = outcome.attempt.found, outcome.actual, outcome.comparison
     handover, recorded_folder = outcome.attempt.handover, outcome.attempt.recorded_folder
-    first_id, folder = found.run_id or found.record.record_id, handover.result_folder
+    first_id, folder = found.address, handover.result_folder
     for output in found.record.outputs:
         if output.kind == "image" and output.file:
             load_into(found, output.file, recorded_folder / output.file)
@@ -367,9 +367,7 @@ def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, t
         exact=outcome.exact,
         options=render_options(handover.choice) + handover.settings.focus.render_options(),
     )
-    (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
-    data = report.comparison_to_json(comparison, findings=findings)
-    (folder / "comparison.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+    _write_report(folder, page, comparison, findings)
     log_folder(
         store,
         run,
@@ -380,20 +378,24 @@ def log(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, t
     )
 
 
+def _write_report(folder: Path, page: str, comparison: compare.Comparison, findings: Findings | None = None) -> None:
+    (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
+    data = report.comparison_to_json(comparison, findings=findings)
+    (folder / "comparison.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+
+
 def log_variation(outcome: Outcome, run: StoredRun, *, store: Store) -> None:
     """Log a variation as a run of its own that points at the recorded one, with a picture of both side by side."""
     found, folder = outcome.attempt.found, outcome.attempt.handover.result_folder
-    first_id, changes = found.run_id or found.record.record_id, " ".join(outcome.attempt.handover.settings.changes)
+    first_id, changes = found.address, " ".join(outcome.attempt.handover.settings.changes)
     page = report.render_run_page(outcome.actual, run_id=run.run_id, folder=folder)
-    (folder / report.REPORT_NAME).write_text(page, encoding="utf-8")
+    _write_report(folder, page, outcome.comparison)
     load_into(found, report.PREVIEW_NAME, outcome.attempt.recorded_folder / report.PREVIEW_NAME)
     pair = [outcome.attempt.recorded_folder / report.PREVIEW_NAME, folder / report.PREVIEW_NAME]
     if all(path.is_file() for path in pair):
         pictures = [read_picture(path).pixels for path in pair]
         sheet = make_contact_sheet(pictures, labels=["recorded", report.to_printable(changes, limit=60)], columns=1)
         sheet.save(folder / report.SIDE_BY_SIDE_NAME)
-    data = report.comparison_to_json(outcome.comparison)
-    (folder / "comparison.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
     log_folder(
         store,
         run,
@@ -407,7 +409,7 @@ def log_variation(outcome: Outcome, run: StoredRun, *, store: Store) -> None:
 
 def log_failure(attempt: Attempt, actual: RunRecord, *, store: Store, run: StoredRun) -> None:
     """Log an attempt whose child failed."""
-    first_id = attempt.found.run_id or attempt.found.record.record_id
+    first_id = attempt.found.address
     description = report.render_description(actual, run_id=first_id)
     tags = {f"{TAG}replay_of": first_id}
     log_folder(store, run, folder=attempt.handover.result_folder, description=description, tags=tags)

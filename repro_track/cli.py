@@ -218,9 +218,8 @@ def find(picture: str) -> None:
     from repro_track import lookup, report
 
     matches = lookup.find_picture(picture)
-    report.print_matches(
-        [(match.run.run_id, match.run.name, match.how) for match in matches], console=report.open_console()
-    )
+    rows = [(match.run.run_id, match.run.name, match.how) for match in matches]
+    report.print_table([], rows, console=report.open_console(), limit=200)
     for match in matches:
         click.echo(match.run.run_id)
 

@@ -6,20 +6,17 @@ It never loads torch or mlflow, and never looks at anything but its arguments, `
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from repro_track.errors import UsageError
+from repro_track.errors import UsageError, first_line
 
 SEED_LIMIT = 2**32
 """CPU generators keep 32 bits of a seed: 0, 2**32 and 2**63 give one stream (FIELD.md, section 1)."""
-
-SWEEP_PREFIX = "sweep."
-"""Begins the overrides that say which sweep a run belongs to: where it is shown, nothing that it is made of."""
 
 TRACE_LEVELS = ("off", "steps", "modules")
 
@@ -175,6 +172,15 @@ class RunConfig:
     stages: dict[str, Any] = field(default_factory=dict)
 
 
+def leave_out_sweep(words: Iterable[str]) -> list[str]:
+    """Leave out the overrides that say which sweep a run belongs to: where it is shown, nothing that it is made of.
+
+    >>> leave_out_sweep(["seed=1", "++sweep.run=x"])
+    ['seed=1']
+    """
+    return [word for word in words if not word.lstrip("+").startswith("sweep.")]
+
+
 def check_seed(seed: int, *, name: str = "seed") -> int:
     """Return `seed` if a CPU generator keeps all of it.
 
@@ -218,9 +224,8 @@ def make_changed(resolved: Mapping[str, Any], changes: Sequence[str]) -> dict[st
             else:
                 config = OmegaConf.merge(config, OmegaConf.from_dotlist([change]))
         except OmegaConfBaseException as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UsageError(
-                f"{change!r} cannot be applied: {reason}",
+                f"{change!r} cannot be applied: {first_line(error)}",
                 expected="a key of the run's config (repro-track show RUN --json) and a value of its type, or one of the "
                 "groups " + ", ".join(PRESET_GROUPS),
             ) from error

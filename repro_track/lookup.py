@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -38,6 +39,11 @@ class FoundRun:
     stored: StoredRun | None
     folder: Path | None
     how: str | None = None
+
+    @property
+    def address(self) -> str:
+        """MLflow's run id; the record's own where it is in no store."""
+        return self.run_id or self.record.record_id
 
     @cached_property
     def opened(self) -> FoundRun:
@@ -188,16 +194,13 @@ def find_picture(text: str) -> list[Match]:
         return _find_digest(store, text)
     if path.suffix.lower() in VIDEO_SUFFIXES and path.suffix.lower() != ".gif":
         matches = _find_id(store, read_record_id(path), digest=None)
-        picture = None
     else:
         picture = read_picture(path)
+        digests = [digest_tensor(pixels) for pixels in picture.list_variants()]
         # a JPEG's never are what was digested
-        kept = path.suffix.lower() not in (".png", ".webp") or any(
-            digest_tensor(pixels) == picture.pixels_sha256 for pixels in picture.list_variants()
-        )
-        matches = _find_id(store, picture.record_id, digest=picture.pixels_sha256, is_changed=not kept)
-    if picture is not None:
-        matches = matches or _find_pixels(store, picture) or _find_likeness(store, picture)
+        is_changed = path.suffix.lower() in (".png", ".webp") and picture.pixels_sha256 not in digests
+        matches = _find_id(store, picture.record_id, digest=picture.pixels_sha256, is_changed=is_changed)
+        matches = matches or _find_pixels(store, digests) or _find_likeness(store, picture)
     if not matches:
         raise UsageError(
             f"no run in the store made {path}, or anything that looks like it",
@@ -216,9 +219,9 @@ def _find_id(store: Store, record_id: str | None, *, digest: str | None, is_chan
     return [Match(run, how) for run in runs]
 
 
-def _find_pixels(store: Store, picture: FoundPicture) -> list[Match]:
-    for pixels in picture.list_variants():
-        runs = store.find_by_tag(f"pixels.{digest_tensor(pixels)}")
+def _find_pixels(store: Store, digests: Sequence[str]) -> list[Match]:
+    for digest in digests:
+        runs = store.find_by_tag(f"pixels.{digest}")
         if runs:
             return [Match(run, "by its pixels, which are exactly these") for run in runs]
     return []

@@ -328,6 +328,11 @@ class PipelineCall(Part):
     inputs: tuple[Input, ...] = ()
     adapter_files: tuple[WeightFile, ...] = ()
 
+    @property
+    def schedulers(self) -> list[str]:
+        """The classes of its schedulers, with their module."""
+        return [part.class_name for part in self.components if part.class_name.endswith("Scheduler")]
+
 
 class Output(Part):
     """One output with its three digests kept apart: tensor (dtype, shape, bytes), what a person sees or hears of it

@@ -365,8 +365,7 @@ def list_facts(record: RunRecord) -> list[tuple[str, str]]:
     for call in record.calls:
         stage = f"{call.stage}: " if call.stage else ""
         facts.append(("pipeline", f"{stage}{call.class_name} from {call.name_or_path}"))
-        schedulers = [part.class_name for part in call.components if part.class_name.endswith("Scheduler")]
-        facts += [("scheduler", name) for name in schedulers]
+        facts += [("scheduler", name) for name in call.schedulers]
         weights = {weight.sha256: weight for part in call.components for weight in part.weights}
         facts += [("weights", f"{weight.path} {digest}") for digest, weight in weights.items()]
         if isinstance(call.trace.noise, str):
@@ -431,25 +430,15 @@ def print_record(record: RunRecord, *, console: Console, link: str | None = None
         console.print(Text(f"in MLflow's UI (repro-track ui): {link}"))
 
 
-def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], *, console: Console) -> None:
-    """Print rows of short texts under their names."""
+def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], *, console: Console, limit: int = 120) -> None:
+    """Print rows of short texts, under their names if there are any."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(names))
     for name in names:
         table.add_column(name)
     for row in rows:
-        table.add_row(*_escape([to_printable(cell, limit=120) for cell in row]))
-    console.print(table)
-
-
-def print_matches(matches: Sequence[tuple[str, str, str]], *, console: Console) -> None:
-    """Print found runs, a row each: run id, name, by what it was found."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for row in matches:
-        table.add_row(*_escape([to_printable(cell, limit=200) for cell in row]))
+        table.add_row(*_escape([to_printable(cell, limit=limit) for cell in row]))
     console.print(table)
 
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from repro_track import command, pipeline, report, seeding
 from repro_track.adapters import resolve_adapter
 from repro_track.config import (
-    SWEEP_PREFIX,
     AdapterConfig,
     PipelineConfig,
     RunConfig,
     StageConfig,
     data_folder,
+    leave_out_sweep,
     make_schema,
 )
 from repro_track.errors import ReproTrackError, UsageError, first_line
@@ -95,8 +95,7 @@ def _name_member(config: RunConfig, stages: Mapping[str, StageConfig]) -> str | 
 
 
 def _list_own_overrides() -> list[str]:
-    words = command.read_hydra_overrides() or []
-    return [word for word in words if not word.lstrip("+").startswith(SWEEP_PREFIX)]
+    return leave_out_sweep(command.read_hydra_overrides() or [])
 
 
 def _list_stages(config: RunConfig) -> dict[str, StageConfig]:

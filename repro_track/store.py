@@ -48,6 +48,8 @@ COLUMNS = {
 }
 LIKENESS = f"{TAG}likeness"
 """The tag with the perceptual hashes of a run's pictures."""
+_FINISHED = f"tags.`{TAG}record_id` != '' AND tags.`{TAG}replay_of` IS NULL AND attributes.status = 'FINISHED'"
+"""Finds our finished runs that are no replays."""
 _CLOCKS_APART_MS = 10 * 60 * 1000
 """By so much the clocks of two machines that log to one server may differ."""
 _STATUS = {
@@ -240,13 +242,10 @@ class Store:
             StoreError: it was not logged by repro_track, or the store cannot be reached.
         """
         if text == "latest":
-            filter_string = (
-                f"tags.`{TAG}record_id` != '' AND tags.`{TAG}replay_of` IS NULL AND attributes.status = 'FINISHED'"
-            )
-            runs = self._search(filter_string, most=1)
+            runs = self._search(_FINISHED, most=1)
             if not runs:
                 raise UsageError("there is no run yet", expected="a logged run", advice="repro-track run")
-            return self._to_stored(runs[0])
+            return runs[0]
         linked = re.search(r"/runs/([0-9a-f]{32})", text)
         prefix = linked[1] if linked else text.lower()
         if not re.fullmatch(r"[0-9a-f]{6,32}", prefix):
@@ -264,23 +263,26 @@ class Store:
             )
         if len(runs) > 1:
             raise UsageError(
-                f"{prefix!r} begins several run ids: " + ", ".join(run.info.run_id for run in runs),
+                f"{prefix!r} begins several run ids: " + ", ".join(run.run_id for run in runs),
                 expected="a unique prefix",
                 advice="give more of the id",
             )
-        if not {f"{TAG}record_id", f"{TAG}sweep"} & set(runs[0].data.tags):
+        if not {f"{TAG}record_id", f"{TAG}sweep"} & set(runs[0].tags):
             raise StoreError(
-                f"run {runs[0].info.run_id} was not logged by repro_track",
+                f"run {runs[0].run_id} was not logged by repro_track",
                 expected="a run with a record",
                 advice="only runs of repro-track run, rt.track() and replay can be replayed and shown",
             )
-        return self._to_stored(runs[0])
+        return runs[0]
 
     def find_members(self, parent_id: str) -> list[StoredRun]:
         """Find our runs that are shown under another one, the oldest first; replays and variations are none of them."""
         condition = f"tags.`mlflow.parentRunId` = '{parent_id}' AND tags.`{TAG}record_id` != ''"
-        runs = self._search_all(condition, experiment=None)
-        return [run for run in reversed(runs) if not {f"{TAG}replay_of", f"{TAG}variation_of"} & set(run.tags)]
+        return [
+            run
+            for run in reversed(self._search(condition))
+            if not {f"{TAG}replay_of", f"{TAG}variation_of"} & set(run.tags)
+        ]
 
     def find_runs(self, experiment: str, filter_string: str | None) -> list[StoredRun]:
         """Find our finished runs of an experiment, the oldest first; replays are none of them.
@@ -294,9 +296,9 @@ class Store:
             found = self._client.get_experiment_by_name(experiment)
         if found is None:
             raise UsageError(f"there is no experiment {experiment!r} in {redact_url(self.uri)}", expected="its name")
-        ours = f"tags.`{TAG}record_id` != '' AND tags.`{TAG}replay_of` IS NULL AND attributes.status = 'FINISHED'"
+        condition = f"{_FINISHED} AND {filter_string}" if filter_string else _FINISHED
         try:
-            return self._search_all(f"{ours} AND {filter_string}" if filter_string else ours, experiment=found)[::-1]
+            return self._search(condition, experiment_id=found.experiment_id)[::-1]
         except StoreError as error:
             if isinstance(error.__cause__, MlflowException) and error.__cause__.error_code == "INVALID_PARAMETER_VALUE":
                 raise UsageError(
@@ -310,38 +312,19 @@ class Store:
         runs = self._search(f"tags.`{TAG}record_id` != ''", most=1)
         if not runs:
             return "experiments?workflowType=machine_learning"
-        return f"experiments/{runs[0].info.experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
-
-    def _search_all(self, filter_string: str, *, experiment: Any) -> list[StoredRun]:
-        """Search page by page, the newest first."""
-        found: list[StoredRun] = []
-        token = None
-        with _reported(self.uri):
-            ids = [experiment.experiment_id] if experiment else self._list_experiments()
-            while True:
-                page = self._client.search_runs(
-                    ids, filter_string, max_results=1000, order_by=["attributes.start_time DESC"], page_token=token
-                )
-                found += [self._to_stored(run) for run in page]
-                token = page.token
-                if not token:
-                    return found
-
-    def _list_experiments(self) -> list[str]:
-        return [experiment.experiment_id for experiment in self._client.search_experiments()]
+        return f"experiments/{runs[0].experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
 
     def find_by_tag(self, name: str, value: str | None = None) -> list[StoredRun]:
         """Find our runs by a tag without its `repro_track.` (and its value), the newest first; replays last."""
         condition = f"tags.`{TAG}{name}` " + (f"= '{value}'" if value is not None else "!= ''")
         runs = self._search(condition, most=100)
-        runs.sort(key=lambda run: f"{TAG}replay_of" in run.data.tags)
-        return [self._to_stored(run) for run in runs]
+        return sorted(runs, key=lambda run: f"{TAG}replay_of" in run.tags)
 
     def find_runs_by_id(self, run_ids: Sequence[str]) -> list[StoredRun]:
         """Find the runs with these ids that are not deleted, in their order."""
         listed = ", ".join(f"'{run_id}'" for run_id in run_ids)
         runs = self._search(f"attributes.run_id IN ({listed})", most=len(run_ids)) if run_ids else []
-        by_id = {run.info.run_id: self._to_stored(run) for run in runs}
+        by_id = {run.run_id: run for run in runs}
         return [by_id[run_id] for run_id in run_ids if run_id in by_id]
 
     def list_likenesses(self) -> dict[str, str]:
@@ -368,7 +351,7 @@ class Store:
         if path.is_file():
             kept = json.loads(path.read_text(encoding="utf-8"))
         since_ms = kept["until_ms"] - _CLOCKS_APART_MS
-        new = self._search_all(f"tags.`{LIKENESS}` != '' AND attributes.end_time > {max(since_ms, 0)}", experiment=None)
+        new = self._search(f"tags.`{LIKENESS}` != '' AND attributes.end_time > {max(since_ms, 0)}")
         runs = {**kept["runs"], **{run.run_id: run.tags[LIKENESS] for run in new}}
         until_ms = max([kept["until_ms"], *(run.end_ms or 0 for run in new)])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -377,13 +360,26 @@ class Store:
         partial.replace(path)
         return runs
 
-    def _search(self, filter_string: str, *, most: int) -> list[Run]:
+    def _search(
+        self, filter_string: str, *, most: int | None = None, experiment_id: str | None = None
+    ) -> list[StoredRun]:
+        """Search page by page, the newest first, all experiments unless one is given."""
+        found: list[StoredRun] = []
+        token = None
         with _reported(self.uri):
-            return list(
-                self._client.search_runs(
-                    self._list_experiments(), filter_string, max_results=most, order_by=["attributes.start_time DESC"]
+            experiments = [one.experiment_id for one in self._client.search_experiments()] if not experiment_id else []
+            while True:
+                page = self._client.search_runs(
+                    [experiment_id] if experiment_id else experiments,
+                    filter_string,
+                    max_results=most or 1000,
+                    order_by=["attributes.start_time DESC"],
+                    page_token=token,
                 )
-            )
+                found += [self._to_stored(run) for run in page]
+                token = page.token
+                if most is not None or not token:
+                    return found
 
     # --- load
 
@@ -570,12 +566,7 @@ def make_tags(record: RunRecord) -> dict[str, str]:
     if record.config.overrides:
         tags[f"{TAG}overrides"] = " ".join(record.config.overrides)[:5000]
     source = record.source
-    schedulers = {
-        part.class_name.rpartition(".")[2]
-        for call in record.calls
-        for part in call.components
-        if part.class_name.endswith("Scheduler")
-    }
+    schedulers = {name.rpartition(".")[2] for call in record.calls for name in call.schedulers}
     weights = {weight.sha256: part.name for call in record.calls for part in call.components for weight in part.weights}
     shown = {
         "pipeline": " ".join(dict.fromkeys(call.class_name for call in record.calls)),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 
 from repro_track import environment, ledger, lookup, report
-from repro_track.config import SWEEP_PREFIX, resolve_store_uri
+from repro_track.config import leave_out_sweep, resolve_store_uri
 from repro_track.errors import RefusedError, ReproTrackError, UsageError
 from repro_track.fingerprint import digest_bytes
 from repro_track.picture import make_contact_sheet, read_picture
@@ -157,7 +157,7 @@ def make_member_key(words: Sequence[str]) -> str:
     >>> make_member_key(["a=1", "b=2"]) == make_member_key(["b=2", "sweep.run=x", "a=1"])
     True
     """
-    own = sorted(word for word in redact_words(list(words)) if not word.lstrip("+").startswith(SWEEP_PREFIX))
+    own = sorted(leave_out_sweep(redact_words(list(words))))
     return "m" + digest_bytes("\n".join(own).encode())[:16]
 
 
@@ -175,7 +175,7 @@ def end_sweep(*, is_failed: bool) -> StoredRun | None:
         ((_label(words, varied), words, member) for member, words in members), key=lambda one: _to_natural(one[0])
     )
     rows = [(member.run_id, label, member.tags.get(f"{TAG}status", "running")) for label, _, member in labelled]
-    words = shlex.join(["-m", *(word for word in sweep.words if not word.startswith(SWEEP_PREFIX))])
+    words = shlex.join(["-m", *leave_out_sweep(sweep.words)])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write_sheet(sweep.store, [(label, member) for label, _, member in labelled], varied, folder=folder)
@@ -210,16 +210,18 @@ def find_varied(lists: Sequence[Sequence[str]]) -> list[str]:
     >>> find_varied([["a=1", "b=0"], ["a=2", "b=0"]])
     ['a']
     """
-    values: dict[str, set[str]] = {}
-    for words in lists:
-        for word in words:
-            values.setdefault(word.partition("=")[0], set()).add(word)
-    counted = {key: sum(any(word.partition("=")[0] == key for word in words) for words in lists) for key in values}
-    return [key for key, found in values.items() if len(found) > 1 or counted[key] < len(lists)]
+    members = [_by_key(words) for words in lists]
+    keys = dict.fromkeys(key for member in members for key in member)
+    return [key for key in keys if len({member.get(key) for member in members}) > 1]
+
+
+def _by_key(words: Sequence[str]) -> dict[str, str]:
+    return {word.partition("=")[0]: word for word in words}
 
 
 def _label(words: Sequence[str], varied: Sequence[str]) -> str:
-    return " ".join(word for key in varied for word in words if word.partition("=")[0] == key)
+    given = _by_key(words)
+    return " ".join(given[key] for key in varied if key in given)
 
 
 def _to_natural(text: str) -> list[tuple[int, float, str]]:

@@ -173,7 +173,22 @@ def make_record(home, digits_run, artifacts):
     return make
 
 
-# --- looking things up: real stores and a real browser -----------------------------------------------------------------
+# --- looking things up: stores of a module's own, real servers, a real browser -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory):
+    """A home, and so an embedded store, of the module's own."""
+    return {"REPRO_TRACK_HOME": str(tmp_path_factory.mktemp("home"))}
+
+
+@pytest.fixture(scope="module")
+def client(env):
+    """MLflow's own client on the module's store."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=f"sqlite:///{env['REPRO_TRACK_HOME']}/mlflow.db")
+
 
 SCREENSHOTS = Path(__file__).parents[1] / "test-output" / "screenshots"
 PASSWORD = "a long passphrase for tests 1"
@@ -201,7 +216,7 @@ _PLACES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in (
 
 
 @pytest.fixture(scope="session", params=_PLACES)
-def place(request, tmp_path_factory, start, cli):
+def place(request, tmp_path_factory):
     """A store with its UI: `repro-track ui` on the embedded one, `mlflow server` on PostgreSQL with proxy and auth."""
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "embedded":

@@ -13,18 +13,6 @@ STEPS = "call.num_inference_steps=4"
 
 
 @pytest.fixture(scope="module")
-def env(tmp_path_factory):
-    return {"REPRO_TRACK_HOME": str(tmp_path_factory.mktemp("home"))}
-
-
-@pytest.fixture(scope="module")
-def client(env):
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=f"sqlite:///{env['REPRO_TRACK_HOME']}/mlflow.db")
-
-
-@pytest.fixture(scope="module")
 def recorded(cli, env, git_folder):
     """A run with changes in its source that are not committed."""
     return cli("run", "seed=3", "num_images=2", STEPS, env=env, cwd=git_folder).run_id

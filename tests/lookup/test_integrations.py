@@ -43,11 +43,6 @@ hydra:
 
 
 @pytest.fixture(scope="module")
-def env(tmp_path_factory):
-    return {"REPRO_TRACK_HOME": str(tmp_path_factory.mktemp("home"))}
-
-
-@pytest.fixture(scope="module")
 def app(tmp_path_factory):
     from repro_track import find_builtin
 

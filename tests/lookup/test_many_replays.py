@@ -15,11 +15,6 @@ UNLIKE = {"ATEN_CPU_CAPABILITY": "default"}
 
 
 @pytest.fixture(scope="module")
-def env(tmp_path_factory):
-    return {"REPRO_TRACK_HOME": str(tmp_path_factory.mktemp("home"))}
-
-
-@pytest.fixture(scope="module")
 def golden(cli, env):
     """Two runs of an experiment, one that failed, and a run of another experiment."""
     place = "store.experiment_name=golden"

@@ -16,18 +16,6 @@ pytestmark = [pytest.mark.lookup, pytest.mark.xdist_group("sweep")]
 STEPS = "call.num_inference_steps=2"
 
 
-@pytest.fixture(scope="module")
-def env(tmp_path_factory):
-    return {"REPRO_TRACK_HOME": str(tmp_path_factory.mktemp("home"))}
-
-
-@pytest.fixture(scope="module")
-def client(env):
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=f"sqlite:///{env['REPRO_TRACK_HOME']}/mlflow.db")
-
-
 def find_sweep(result):
     """Find the id of the sweep in what a person reads."""
     return next(line.split()[1].rstrip(":") for line in result.err.splitlines() if line.startswith("sweep "))
