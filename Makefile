@@ -54,7 +54,7 @@ test-pipelines: $(VENV)/.installed-dev  ## stages, inputs, adapters, batches: ev
 test-lookup: $(VENV)/.installed-dev  ## MLflow's UI in a browser, PostgreSQL, pictures, sweeps, many replays; needs chromium and postgresql; 15 minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m lookup
 
-conformance: $(VENV)/.installed-dev  ## run and replay every pipeline and scheduler, rewrite the README's table; 20 minutes
+conformance: $(VENV)/.installed-dev  ## run and replay every pipeline and scheduler, rewrite the table of docs/conformance.md; 20 minutes
 	@$(BIN)/python -m tests.conformance.matrix
 
 check-conformance: $(VENV)/.installed-dev  ## the same, compared with the table
@@ -75,7 +75,7 @@ test-gpu: $(VENV)/.installed-dev  ## tests that need a CUDA device
 examples: $(VENV)/.installed-dev  ## run each example, replay it, print the verdict
 	@PATH=$(CURDIR)/$(BIN):$$PATH sh examples/run_all.sh
 
-bench: $(VENV)/.installed-dev  ## the figures of the README
+bench: $(VENV)/.installed-dev  ## the figures of docs/figures.md
 	@$(BIN)/python benchmarks/overhead.py
 	@$(BIN)/python benchmarks/digits.py
 	@$(BIN)/python benchmarks/lookup.py

@@ -1,6 +1,6 @@
 """The whole matrix: every pipeline of the zoo and every scheduler, run by the command line, replayed in a fresh process.
 
-    python -m tests.conformance.matrix            run all of it, rewrite table.json and the README's table
+    python -m tests.conformance.matrix            run all of it, rewrite table.json and the table of docs/conformance.md
     python -m tests.conformance.matrix --check    run all of it, and say where table.json is no longer true
 
 Each cell is three real processes at most: a sweep over one and two threads, and a replay. Two cells run at a time.
@@ -243,7 +243,7 @@ def try_idle(names: list[str]) -> dict[str, str]:
 
 
 def render(data: dict[str, Any]) -> str:
-    """Render table.json as the README's table."""
+    """Render table.json as the table of docs/conformance.md."""
     rows = [Row(**{**row, "leaks": tuple(row["leaks"])}) for row in data["rows"]]
     classes = {name for row in rows for name in row.pipeline.split(" + ")}
     schedulers = {name for row in rows for name in row.scheduler.split(", ")}
@@ -264,17 +264,17 @@ def render(data: dict[str, Any]) -> str:
     return "\n".join([*lines, "", "Schedulers that drive none of these pipelines: " + ", ".join(data["idle"]) + "."])
 
 
-def write_readme(text: str) -> None:
-    """Put the table between its two marks in the README."""
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+def write_page(text: str) -> None:
+    """Put the table between its two marks in docs/conformance.md."""
+    page = ROOT / "docs" / "conformance.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
-def read_readme() -> str:
-    """Read the table that is in the README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def read_page() -> str:
+    """Read the table that is in docs/conformance.md."""
+    text = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
     return text.partition(BEGIN)[2].partition(END)[0].strip()
 
 
@@ -320,7 +320,7 @@ def main() -> int:
         print(f"CHANGED {line}")
     if not check:
         TABLE.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        write_readme(render(data))
+        write_page(render(data))
     print(f"{len(rows) - len(failed)} passed, {len(failed) + len(untrue)} failed")
     return 1 if failed or untrue else 0
 

@@ -1,5 +1,5 @@
-"""Promises of the matrix: whatever diffusers has replays to the bit, the table in the README is what was measured, and an
-image of a batch does not depend on its neighbours."""
+"""Promises of the matrix: whatever diffusers has replays to the bit, the table in docs/conformance.md is what was measured,
+and an image of a batch does not depend on its neighbours."""
 
 import json
 
@@ -24,9 +24,9 @@ def table():
     return json.loads(matrix.TABLE.read_text())
 
 
-def test_the_readme_has_the_table_as_measured(table):
-    """The README's table is made from table.json, to the letter: nobody edited it."""
-    assert matrix.read_readme() == matrix.render(table)
+def test_the_page_has_the_table_as_measured(table):
+    """The page's table is made from table.json, to the letter: nobody edited it."""
+    assert matrix.read_page() == matrix.render(table)
 
 
 def test_the_table_is_large_enough_and_all_of_it_is_exact(table):

@@ -1,5 +1,5 @@
 """MLflow's UI, looked at in a real browser: the list of runs, the pages of a run, a sweep and a replay, previews by step,
-the report in its sandbox, and the queries of the README, as typed. Screenshots are kept under test-output/."""
+the report in its sandbox, and the queries of docs/looking_up.md, as typed. Screenshots are kept under test-output/."""
 
 import json
 import re
@@ -16,7 +16,7 @@ expect.set_options(timeout=20_000)
 
 VIEW = "viewStateShareKey=repro_track&"
 STEPS = "call.num_inference_steps=4"
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+QUERIES = (Path(__file__).parents[2] / "docs" / "looking_up.md").read_text(encoding="utf-8")
 
 
 def git(folder, *words):
@@ -178,8 +178,8 @@ def test_the_report_is_readable_in_its_sandbox(page, runs, name):
 
 
 def list_queries():
-    """List the queries of the README's table: (what, query)."""
-    section = README.partition("<!-- queries -->")[2].partition("<!-- queries end -->")[0]
+    """List the queries of the table: (what, query)."""
+    section = QUERIES.partition("<!-- queries -->")[2].partition("<!-- queries end -->")[0]
     return re.findall(r"^\| ([^|]+) \| `+ ?(.+?) ?`+ \|$", section, re.MULTILINE)
 
 
@@ -195,14 +195,14 @@ EXPECTED = {
 }
 
 
-def test_the_readme_lists_the_queries():
-    """Every query that is tried here is in the README, and no other."""
+def test_the_page_lists_the_queries():
+    """Every query that is tried here is on the page, and no other."""
     assert [what for what, _ in list_queries()] == list(EXPECTED)
 
 
 @pytest.mark.parametrize("what", list(EXPECTED))
 def test_search_as_typed(page, runs, place, cli, what):
-    """A query of the README, typed into MLflow's box with this store's values, finds exactly the runs that it should."""
+    """A query of the page, typed into MLflow's box with this store's values, finds exactly the runs that it should."""
     record = json.loads(cli("show", runs["first"], "--json", env=place.env).out)
     outputs, parts = record["outputs"], record["calls"][0]["components"]
     weights = next(one["weights"][0]["sha256"] for one in parts if one["weights"])
