@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check test-slow test-pipelines test-lookup conformance check-conformance test-restore test-emulated test-hub test-gpu examples bench clean
+.PHONY: help demo test check test-slow test-pipelines test-lookup conformance check-conformance test-restore test-emulated test-hub test-gpu examples bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -79,6 +79,10 @@ bench: $(VENV)/.installed-dev  ## the figures of docs/figures.md
 	@$(BIN)/python benchmarks/overhead.py
 	@$(BIN)/python benchmarks/digits.py
 	@$(BIN)/python benchmarks/lookup.py
+
+docs: $(VENV)/.installed-dev  ## build the site of docs/ into build/site; a broken link or a missing docstring ends it
+	@$(BIN)/ruff check --quiet repro_track
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo "see build/site/index.html"
 
 clean:  ## remove .venv and what builds leave
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache test-output

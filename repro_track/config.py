@@ -92,6 +92,8 @@ class DeterminismConfig:
 
 @dataclass
 class TraceConfig:
+    """What is digested while the pipeline runs: `off`, `steps` or `modules`."""
+
     level: str = "steps"
 
 

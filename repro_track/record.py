@@ -135,12 +135,17 @@ class Numerics(Part):
 
 
 class Interpreter(Part):
+    """The Python that ran: its version, its implementation (`CPython`), the path of its program."""
+
     version: str
     implementation: str
     executable: str
 
 
 class Machine(Part):
+    """The computer: `cpu_isa` has the instruction sets that kernels are chosen by, `cpu_count` the
+    number of logical processors."""
+
     system: str
     release: str
     architecture: str
@@ -153,6 +158,8 @@ class Machine(Part):
 
 
 class Gpu(Part):
+    """One GPU as torch sees it."""
+
     name: str
     compute_capability: str
     multiprocessors: int
@@ -180,6 +187,9 @@ class Package(Part):
 
 
 class Environment(Part):
+    """What the run ran in. `variables` has the environment variables of an allow-list; `None`: it was not set. `container` has
+    the marks of a container or batch system that can be seen from inside."""
+
     interpreter: Interpreter
     machine: Machine
     gpu_driver: Known[str]
@@ -190,6 +200,8 @@ class Environment(Part):
 
 
 class Submodule(Part):
+    """A git submodule: its path in the repository, and the commit that was checked out."""
+
     path: str
     commit: str
 

@@ -1,5 +1,6 @@
 """An installed wheel, in a folder of its own and without the checkout, has its configs, weights and templates."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,15 @@ def test_the_wheel_is_small_and_whole(wheel):
         assert name in names
     assert not any(name.startswith(("tests", "conf/", "examples")) for name in names)
     assert wheel.stat().st_size < 3_000_000
+
+
+def test_the_description_on_pypi_has_no_relative_link(wheel):
+    """What PyPI shows is the README, and each link and picture in it is absolute."""
+    archive = zipfile.ZipFile(wheel)
+    metadata = archive.read(next(name for name in archive.namelist() if name.endswith("METADATA"))).decode()
+    targets = re.findall(r"\]\(([^)\s]+)\)", metadata)
+    assert "# repro_track" in metadata and len(targets) > 10
+    assert [target for target in targets if not target.startswith("https://")] == []
 
 
 def test_the_installed_program_runs_and_replays(wheel, start, tmp_path):
