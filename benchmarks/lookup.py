@@ -1,4 +1,5 @@
-"""How long it takes to find a picture's run among 10,000: by its id, by its pixels, by likeness; on SQLite and PostgreSQL.
+"""How long it takes to find a picture's run among 10,000: by its id, by its pixels, by likeness; on SQLite and
+PostgreSQL.
 
     python benchmarks/lookup.py                                    # SQLite
     python benchmarks/lookup.py postgresql+psycopg://USER@HOST/DB  # an empty database

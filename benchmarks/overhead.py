@@ -141,7 +141,7 @@ import contextlib, random, statistics, sys, time
 import torch
 from diffusers import DDIMPipeline
 from repro_track import determinism, trace
-from repro_track.config import read_preset
+from repro_track.config.presets import read_preset
 torch.set_num_threads(1)
 pipe = DDIMPipeline.from_pretrained(sys.argv[1], dtype=torch.float32)
 pipe.set_progress_bar_config(disable=True)

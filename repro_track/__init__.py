@@ -14,24 +14,26 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from repro_track.version import __version__
 
 _PUBLIC = {
-    "find_builtin": "repro_track.pipeline",
-    "track": "repro_track.tracking",
-    "TrackedRun": "repro_track.tracking",
+    "find_builtin": "repro_track.config.builtin",
+    "track": "repro_track.tracking.track",
+    "TrackedRun": "repro_track.tracking.run",
     "ReproTrackError": "repro_track.errors",
-    "RunRecord": "repro_track.record",
-    "read_record": "repro_track.record",
+    "RunRecord": "repro_track.record.schema",
+    "read_record": "repro_track.record.reading",
 }
 
 __all__ = ["ReproTrackError", "RunRecord", "TrackedRun", "__version__", "find_builtin", "read_record", "track"]
 
 if TYPE_CHECKING:
+    from repro_track.config.builtin import find_builtin
     from repro_track.errors import ReproTrackError
-    from repro_track.pipeline import find_builtin
-    from repro_track.record import RunRecord, read_record
-    from repro_track.tracking import TrackedRun, track
+    from repro_track.record.reading import read_record
+    from repro_track.record.schema import RunRecord
+    from repro_track.tracking.run import TrackedRun
+    from repro_track.tracking.track import track
 
 
 def __getattr__(name: str) -> object:

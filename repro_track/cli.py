@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from repro_track import __version__
 from repro_track.errors import ReproTrackError
+from repro_track.version import __version__
 
 REQUIREMENTS = ["bit-exact", "pixel-exact", "within-tolerance"]
 
@@ -51,7 +51,7 @@ def main() -> None:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def run(words: tuple[str, ...]) -> None:
     """Run a pipeline, record it, log it: the Hydra app (--help lists its config)."""
-    from repro_track.run import run_hydra
+    from repro_track.run.app import run_hydra
 
     run_hydra(words)
 
@@ -119,13 +119,16 @@ def replay(
 ) -> None:
     """Run a logged run again in a fresh process, compare, and log the verdict.
 
-    The recorded code and numeric settings are restored for it, never in your own tree; packages on request. Several runs,
-    a sweep or an experiment give a table, and a line RUN_ID VERDICT each on stdout.
+    The recorded code and numeric settings are restored for it, never in your own tree; packages on request. Several
+    runs, a sweep or an experiment give a table, and a line RUN_ID VERDICT each on stdout.
     """
-    from repro_track import lookup, many, report
-    from repro_track import replay as replaying
     from repro_track.errors import UsageError
-    from repro_track.factors import make_choice
+    from repro_track.lookup.find import expand_name
+    from repro_track.record.choice import make_choice
+    from repro_track.replay.command import replay_and_show
+    from repro_track.replay.many import list_experiment, print_rows, render_junit, replay_many
+    from repro_track.replay.request import Request
+    from repro_track.report.terminal import open_console
 
     if bool(runs) == bool(experiment):
         raise UsageError("replay was given " + ("both" if runs else "nothing"), expected="RUN..., or --experiment NAME")
@@ -136,7 +139,7 @@ def replay(
     if filter_string and not experiment:
         raise UsageError("--filter was given without --experiment", expected="both")
 
-    request = replaying.Request(
+    request = Request(
         required=require,
         choice=make_choice(code=code, env=env, numerics=numerics, weights=weights),
         stage=stage,
@@ -155,19 +158,19 @@ def replay(
     )
 
     members = (
-        many.list_experiment(experiment, filter_string)
+        list_experiment(experiment, filter_string)
         if experiment
-        else [member for run in runs for member in lookup.expand(run)]
+        else [member for run in runs for member in expand_name(run)]
     )
     if len(members) == 1 and not junit and not experiment:
-        sys.exit(replaying.replay_and_show(members[0], request=request))
+        sys.exit(replay_and_show(members[0], request=request))
     if dry_run:
-        sys.exit(max(replaying.replay_and_show(member, request=request) for member in members))
-    console = report.open_console()
-    rows = many.replay_many(members, request=request, console=console)
-    many.print_rows(rows, console=console)
+        sys.exit(max(replay_and_show(member, request=request) for member in members))
+    console = open_console()
+    rows = replay_many(members, request=request, console=console)
+    print_rows(rows, console=console)
     if junit:
-        text = many.render_junit(rows, suite=experiment or "repro_track", required=require)
+        text = render_junit(rows, suite=experiment or "repro_track", required=require)
         Path(junit).write_text(text, encoding="utf-8")
     if as_json:
         click.echo(json.dumps([row.to_json() for row in rows], indent=1))
@@ -182,17 +185,18 @@ def replay(
 @click.option("--json", "as_json", is_flag=True, help="Print the record.json as it was logged.")
 def show(run: str, as_json: bool) -> None:
     """Show the record of a run on one screen."""
-    from repro_track import lookup, report
-    from repro_track.record import render_record
+    from repro_track.lookup.find import find_run
+    from repro_track.record.reading import render_record
+    from repro_track.report.terminal import open_console, print_record
 
-    found = lookup.find(run)
+    found = find_run(run)
     if as_json:
         click.echo(render_record(found.record), nl=False)
         return
-    console = report.open_console()
+    console = open_console()
     if found.how:
         console.print(f"found {found.how}", markup=False)
-    report.print_record(found.record, console=console, link=found.link)
+    print_record(found.record, console=console, link=found.link)
 
 
 @main.command()
@@ -201,13 +205,15 @@ def show(run: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print data.")
 def diff(run_a: str, run_b: str, as_json: bool) -> None:
     """Show only what differs between two runs: causes, the most likely first, then what came of them."""
-    from repro_track import lookup, report
+    from repro_track.lookup.diff import compare_logged
+    from repro_track.report.terminal import open_console, print_diff
+    from repro_track.report.text import comparison_to_json
 
-    comparison = lookup.compare(run_a, run_b)
+    comparison = compare_logged(run_a, run_b)
     if as_json:
-        click.echo(json.dumps(report.comparison_to_json(comparison), indent=1))
+        click.echo(json.dumps(comparison_to_json(comparison), indent=1))
         return
-    report.print_diff(comparison, console=report.open_console())
+    print_diff(comparison, console=open_console())
 
 
 @main.command()
@@ -215,11 +221,12 @@ def diff(run_a: str, run_b: str, as_json: bool) -> None:
 def find(picture: str) -> None:
     """Find the run that made a picture, best first: by the id in it; else by its pixels, which survive renaming and
     stripping; else by likeness, which survives re-compressing and resizing."""
-    from repro_track import lookup, report
+    from repro_track.lookup.from_picture import find_picture
+    from repro_track.report.terminal import open_console, print_table
 
-    matches = lookup.find_picture(picture)
+    matches = find_picture(picture)
     rows = [(match.run.run_id, match.run.name, match.how) for match in matches]
-    report.print_table([], rows, console=report.open_console(), limit=200)
+    print_table([], rows, console=open_console(), limit=200)
     for match in matches:
         click.echo(match.run.run_id)
 
@@ -229,10 +236,10 @@ def find(picture: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print data.")
 def verify(runs: tuple[str, ...], as_json: bool) -> None:
     """Compute the digests of all stored artifacts again: what was altered, is missing, or was added; run nothing."""
-    from repro_track import lookup
-    from repro_track.verify import verify_run
+    from repro_track.lookup.find import expand_name, find_run
+    from repro_track.lookup.verify import verify_run
 
-    results = {member: verify_run(lookup.find(member)) for run in runs for member in lookup.expand(run)}
+    results = {member: verify_run(find_run(member)) for run in runs for member in expand_name(run)}
     if as_json:
         click.echo(json.dumps(results, indent=1))
     for run, wrong in results.items():
@@ -246,6 +253,6 @@ def verify(runs: tuple[str, ...], as_json: bool) -> None:
 @click.option("--port", default=5000, show_default=True)
 def ui(port: int) -> None:
     """Open MLflow's UI on the store."""
-    from repro_track import lookup
+    from repro_track.lookup.ui import serve_ui
 
-    lookup.serve_ui(port=port)
+    serve_ui(port=port)

@@ -75,7 +75,7 @@ class RefusedError(ReproTrackError):
 
 
 def first_line(error: BaseException) -> str:
-    """Give the first line of a foreign error's message; its class where it has none.
+    """Return the first line of a foreign error's message; its class where it has none.
 
     >>> first_line(ValueError("one\\ntwo")), first_line(ValueError())
     ('one', 'ValueError')

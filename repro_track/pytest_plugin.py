@@ -13,13 +13,14 @@ import pytest
 
 @pytest.fixture(scope="session")
 def assert_replays() -> Callable[..., None]:
-    """Give a function that replays a logged run, and fails the test where it falls short.
+    """Return a function that replays a logged run, and fails the test where it falls short.
 
         def test_the_golden_cat(assert_replays):
             assert_replays("4f1c…", require="within-tolerance")
 
     `assert_replays(run, *, require="bit-exact", code="restore", env="current", numerics="restore", weights="restore",
-    trust=False, **options)`: the words are those of `repro-track replay`. A run that cannot be replayed fails the test, too.
+    trust=False, **options)`: the words are those of `repro-track replay`. A run that cannot be replayed fails the test,
+    too.
     """
 
     def assert_replays(
@@ -36,25 +37,27 @@ def assert_replays() -> Callable[..., None]:
         __tracebackhide__ = True
         from rich.console import Console
 
-        from repro_track import many, replay
-        from repro_track.compare import VERDICTS
+        from repro_track.compare.verdict import VERDICTS
         from repro_track.errors import ReproTrackError
-        from repro_track.factors import make_choice
+        from repro_track.record.choice import make_choice
+        from repro_track.replay.command import replay_run
+        from repro_track.replay.many import explain_shortfall
+        from repro_track.replay.request import Request
 
         if require not in VERDICTS:
             raise ValueError(f"require is {require!r}, expected one of {', '.join(VERDICTS)}")
-        request = replay.Request(
+        request = Request(
             required=require,
             choice=make_choice(code=code, env=env, numerics=numerics, weights=weights),
             trusted=trust,
             **options,
         )
         try:
-            replayed = replay.replay_run(run, request=request, console=Console(quiet=True), quiet=True)
+            replayed = replay_run(run, request=request, console=Console(quiet=True), quiet=True)
         except ReproTrackError as error:
             pytest.fail(f"run {run} could not be replayed: {error}", pytrace=False)
         if replayed.code:
-            reason = many.explain_shortfall(replayed)
+            reason = explain_shortfall(replayed)
             pytest.fail(
                 f"run {run} is {replayed.worst}, required {require}\n{reason}\nsee {replayed.run.link}", pytrace=False
             )

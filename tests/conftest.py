@@ -87,7 +87,7 @@ def digits_run(cli) -> Result:
 @pytest.fixture(scope="session")
 def read_record(cli):
     """Read the record of a logged run."""
-    from repro_track.record import parse_record
+    from repro_track.record.reading import parse_record
 
     def read(run_id: str, **options):
         shown = cli("show", run_id, "--json", **options)
@@ -156,7 +156,7 @@ def tiny_pipeline():
 @pytest.fixture(scope="session")
 def make_record(home, digits_run, artifacts):
     """Make a record that differs from the shared run's in the given places: `{"seeds.root": 4}`."""
-    from repro_track.record import parse_record
+    from repro_track.record.reading import parse_record
 
     text = (artifacts(digits_run.run_id) / "record.json").read_text()
 

@@ -3,18 +3,15 @@
 import numpy as np
 import pytest
 
-from repro_track import compare
-from repro_track.compare import (
-    Exact,
-    Focus,
-    Tolerance,
-    compare_outputs,
-    compare_runs,
-    find_divergence,
-    list_differences,
-)
-from repro_track.fingerprint import digest_tensor, to_host, to_pixels
-from repro_track.record import Output, PipelineCall, Trace, TraceStep
+from repro_track.compare.comparison import compare_runs
+from repro_track.compare.differences import list_differences
+from repro_track.compare.divergence import find_divergence
+from repro_track.compare.outputs import Exact, compare_outputs
+from repro_track.compare.verdict import VERDICTS, Tolerance, is_good_enough
+from repro_track.record.choice import Focus
+from repro_track.record.schema import Output, PipelineCall, Trace, TraceStep
+from repro_track.tensors.digests import digest_tensor
+from repro_track.tensors.host import to_host, to_pixels
 
 PROFILE = Tolerance("test", {"float32": 0.0}, {"float32": 1e-4})
 IMAGE = np.linspace(0, 1, 192, dtype=np.float32).reshape(8, 8, 3)
@@ -133,9 +130,9 @@ def test_the_worst_output_is_the_verdict(make_record):
 
 def test_levels_are_ordered():
     """A better verdict is good enough for a lower requirement, not the other way."""
-    for index, verdict in enumerate(compare.VERDICTS):
-        for other, required in enumerate(compare.VERDICTS):
-            assert compare.is_good_enough(verdict, required=required) == (index <= other)
+    for index, verdict in enumerate(VERDICTS):
+        for other, required in enumerate(VERDICTS):
+            assert is_good_enough(verdict, required=required) == (index <= other)
 
 
 # --- where they part
@@ -232,12 +229,12 @@ def test_a_package_is_named_by_its_name(make_record):
 
 
 def test_behind_a_decoder_the_latents_decide_first(make_record):
-    """Pictures that a decoder made are within tolerance only if the latents are, too; without a decoder the latents have
-    no say."""
+    """Pictures that a decoder made are within tolerance only if the latents are, too; without a decoder the latents
+    have no say."""
     import numpy as np
 
-    from repro_track.compare import compare_latents
-    from repro_track.fingerprint import to_host
+    from repro_track.compare.outputs import compare_latents
+    from repro_track.tensors.host import to_host
 
     profile = Tolerance("t", {}, {"float32": 1e-3}, {"float32": 1e-1})
     picture = np.full((8, 8, 1), 0.5, dtype="float32")
@@ -268,8 +265,10 @@ def test_behind_a_decoder_the_latents_decide_first(make_record):
 
 
 def test_what_can_be_expected_follows_what_stays():
-    """Nothing that stays: bit-exact; other code: that hangs on it; other packages: within tolerance; other weights: diverged; each with its reason."""
-    from repro_track.compare import expect_verdict, make_difference
+    """Nothing that stays: bit-exact; other code: that hangs on it; other packages: within tolerance; other weights:
+    diverged; each with its reason."""
+    from repro_track.compare.differences import make_difference
+    from repro_track.compare.verdict import expect_verdict
 
     library = make_difference("environment.packages.torch.version", "2", "3")
     weights = make_difference("calls.0.components.unet.weights.x.sha256", "a", "b")
@@ -282,7 +281,7 @@ def test_what_can_be_expected_follows_what_stays():
 
 def test_every_profile_has_the_same_figures_for_the_same_dtypes():
     """The shipped profiles name both tolerances for each dtype, and a wider profile is nowhere narrower."""
-    from repro_track.config import read_preset
+    from repro_track.config.presets import read_preset
 
     names = ("same_device", "cross_release", "cross_device")
     presets = [read_preset("tolerance", name) for name in names]
@@ -303,7 +302,8 @@ def test_every_profile_has_the_same_figures_for_the_same_dtypes():
     ],
 )
 def test_what_is_heard_or_seen_decides_not_the_encoder(kind, change, verdict, note):
-    """A video or sound of the same content in another file agrees, and the file is said to differ; other content does not."""
+    """A video or sound of the same content in another file agrees, and the file is said to differ; other content does
+    not."""
     field = "samples_sha256" if kind == "audio" else "pixels_sha256"
     common = {"name": "x.0", "kind": kind, "dtype": "float32", "shape": (4,), "sha256": "a" * 64, field: "b" * 64}
     expected = Output(**common, file="outputs/x.0.bin", file_sha256="c" * 64)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from diffusers import DDIMPipeline
 
-from repro_track.components import describe_components
-from repro_track.fingerprint import digest_file
+from repro_track.pipelines.components import describe_components
+from repro_track.tensors.digests import digest_file
 
 
 @pytest.fixture

@@ -4,14 +4,9 @@ from dataclasses import asdict
 
 import pytest
 
-from repro_track.config import (
-    RunConfig,
-    check_seed,
-    default_store_uri,
-    make_changed,
-    read_preset,
-    resolve_store_uri,
-)
+from repro_track.config.locations import default_store_uri, resolve_store_uri
+from repro_track.config.presets import make_changed, read_preset
+from repro_track.config.schema import RunConfig, check_seed
 from repro_track.errors import UsageError
 
 

@@ -3,16 +3,10 @@
 import pytest
 import torch
 
-from repro_track.config import read_preset
-from repro_track.determinism import (
-    applied,
-    apply_variables,
-    capture_state,
-    list_contradictions,
-    restore_state,
-)
+from repro_track.config.presets import read_preset
+from repro_track.determinism.numerics import applied, apply_variables, capture_state, list_contradictions, restore_state
 from repro_track.errors import DeterminismError
-from repro_track.record import Unavailable
+from repro_track.record.schema import Unavailable
 
 SCRAMBLES = {
     "legacy precision": lambda: torch.set_float32_matmul_precision("medium"),
@@ -107,7 +101,7 @@ def test_a_variable_that_arrives_too_late_is_named():
 def test_variables_in_time_are_in_force(python):
     """A variable set before torch is imported is in force; setting it again to the same value is no contradiction."""
     script = (
-        "from repro_track.determinism import apply_variables\n"
+        "from repro_track.determinism.numerics import apply_variables\n"
         "apply_variables({'ATEN_CPU_CAPABILITY': 'default'})\n"
         "import torch\n"
         "print(torch.backends.cpu.get_cpu_capability())\n"
@@ -119,8 +113,8 @@ def test_variables_in_time_are_in_force(python):
 def test_portable_caps_the_instruction_set(python):
     """`determinism=portable` in a fresh process runs with AVX2 and one thread, whatever the machine has more."""
     script = (
-        "from repro_track.config import read_preset\n"
-        "from repro_track.determinism import applied, apply_variables\n"
+        "from repro_track.config.presets import read_preset\n"
+        "from repro_track.determinism.numerics import applied, apply_variables\n"
         "p = read_preset('determinism', 'portable')\n"
         "apply_variables(p['environment'])\n"
         "with applied(p['flags'], num_threads=p['num_threads'], policy='portable') as (_, state):\n"

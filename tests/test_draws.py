@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from repro_track import draws, seeding
+from repro_track.determinism import draws
+from repro_track.determinism.global_generators import list_moved, pack_globals, read_globals, restore_globals
 
 
 def draw_python():
@@ -41,9 +42,9 @@ def draw_nothing():
 
 def watch(call):
     """Make a call, find its draws, and give them with the states before, after, and after looking."""
-    before = seeding.read_globals()
+    before = read_globals()
     call()
-    after = seeding.read_globals()
+    after = read_globals()
     found = draws.find_draws(call, before=before, after=after)
     return found, after
 
@@ -103,9 +104,10 @@ def test_who_draws_nothing_is_not_named():
 
 
 def test_looking_changes_nothing():
-    """After looking, every global generator is where the first call left it, also when the call fails the second time."""
+    """After looking, every global generator is where the first call left it, also when the call fails the second
+    time."""
     _, after = watch(draw_torch)
-    assert seeding.list_moved(after, seeding.read_globals()) == []
+    assert list_moved(after, read_globals()) == []
     calls = []
 
     def fail_again():
@@ -116,7 +118,7 @@ def test_looking_changes_nothing():
         draw_python()
 
     found, after = watch(fail_again)
-    assert seeding.list_moved(after, seeding.read_globals()) == []
+    assert list_moved(after, read_globals()) == []
     assert len(found["numpy"]) == 1
     assert found["python"] == []
 
@@ -137,13 +139,13 @@ def test_the_search_ends_with_the_last_draw():
 
 def test_global_states_survive_a_file(tmp_path):
     """States that were packed for safetensors and put back continue every stream; another state would not."""
-    from repro_track.fingerprint import load_tensors, save_tensors
+    from repro_track.tensors.host import load_tensors, save_tensors
 
     np.random.randn()  # leaves a cached second value
     random.gauss(0, 1)
-    save_tensors(tmp_path / "states.safetensors", seeding.pack_globals(seeding.read_globals()))
+    save_tensors(tmp_path / "states.safetensors", pack_globals(read_globals()))
     expected = [random.gauss(0, 1), np.random.randn(), torch.rand(1).item()]
     other = [random.gauss(0, 1), np.random.randn(), torch.rand(1).item()]
     states = load_tensors(tmp_path / "states.safetensors")
-    seeding.restore_globals({name: state.to_numpy() for name, state in states.items()})
+    restore_globals({name: state.to_numpy() for name, state in states.items()})
     assert [random.gauss(0, 1), np.random.randn(), torch.rand(1).item()] == expected != other

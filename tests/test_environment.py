@@ -4,9 +4,10 @@ from importlib import metadata
 
 import torch
 
-from repro_track.config import RECORDED_VARIABLES
-from repro_track.environment import capture_environment, capture_packages, capture_torch_build, render_packages
-from repro_track.record import Unavailable
+from repro_track.capture.machine import capture_environment, capture_torch_build
+from repro_track.capture.packages import capture_packages, render_packages
+from repro_track.config.locations import RECORDED_VARIABLES
+from repro_track.record.schema import Unavailable
 
 
 def test_every_installed_distribution_is_there():
@@ -60,14 +61,14 @@ def test_packages_are_readable():
 
 
 def make_package(name, version="1.0", origin="registry"):
-    from repro_track.record import Package
+    from repro_track.record.schema import Package
 
     return Package(name=name, version=version, origin=origin)
 
 
 def plan(*packages, old_root=None, new_root=None, python="3.11.7"):
-    from repro_track.command import Move
-    from repro_track.environment import make_environment_plan
+    from repro_track.capture.command import Move
+    from repro_track.capture.packages import make_environment_plan
 
     relocate = Move(old_root, new_root).find if old_root else str
     return make_environment_plan(python, packages, relocate=relocate)
@@ -126,8 +127,9 @@ def test_an_environment_is_known_by_what_is_in_it():
 
 
 def test_pips_settings_reach_uv(tmp_path, monkeypatch):
-    """Where pip finds packages, by its file or by variables, uv is told to look, unless it was told something itself."""
-    from repro_track.environment import read_pip_settings
+    """Where pip finds packages, by its file or by variables, uv is told to look, unless it was told something
+    itself."""
+    from repro_track.capture.packages import read_pip_settings
 
     config = tmp_path / "pip.conf"
     config.write_text(f"[global]\nindex-url = https://host.example/simple\nfind-links = {tmp_path}\n")
@@ -146,11 +148,11 @@ def test_the_copied_program_runs_by_itself(home, start):
     """The copy of the program that a restored environment imports is whole: presets, templates and weights with it."""
     import sys
 
-    from repro_track.environment import copy_program
+    from repro_track.capture.packages import copy_program
 
     folder = copy_program()
     code = (
-        "import repro_track; from repro_track.config import read_preset; from repro_track.pipeline import find_builtin;"
+        "import repro_track; from repro_track.config.presets import read_preset; from repro_track.config.builtin import find_builtin;"
         "print(repro_track.__file__, read_preset('determinism', 'strict')['name'], find_builtin('digits'))"
     )
     result = start(sys.executable, "-P", "-c", code, env={"PYTHONPATH": str(folder)})
@@ -160,10 +162,10 @@ def test_the_copied_program_runs_by_itself(home, start):
 
 
 def test_only_packages_of_the_source_move_with_it(tmp_path):
-    """Of editable packages, those inside the recorded repository are imported from the restored one; one beside it, whose
-    folder's name only begins alike, and our own program are not."""
-    from repro_track.command import Move
-    from repro_track.environment import list_editable_paths
+    """Of editable packages, those inside the recorded repository are imported from the restored one; one beside it,
+    whose folder's name only begins alike, and our own program are not."""
+    from repro_track.capture.command import Move
+    from repro_track.capture.packages import list_editable_paths
 
     move = Move(tmp_path / "project", tmp_path / "new")
     inside, beside = (tmp_path / "project" / "lib").as_uri(), (tmp_path / "project2").as_uri()

@@ -1,13 +1,14 @@
-"""Promises of findings.py: the smallest cause is found in few trials and proven, and outcomes and leaks are counted right."""
+"""Promises of findings.py: the smallest cause is found in few trials and proven, and outcomes and leaks are counted
+right."""
 
 import itertools
 import random
 
 import pytest
 
-from repro_track.compare import Difference
-from repro_track.findings import Findings, Stability, compare_second_calls, count_outcomes, locate, minimise
-from repro_track.handover import SecondCall
+from repro_track.compare.differences import Difference
+from repro_track.compare.findings import Findings, Stability, compare_second_calls, count_outcomes, locate, minimise
+from repro_track.record.handover import SecondCall
 
 TEN = tuple("abcdefghij")
 
@@ -60,7 +61,8 @@ def test_a_spent_budget_is_said():
 
 
 def test_outcomes_are_counted_by_their_bits(make_record):
-    """Runs with equal outputs are one outcome; another digest is another, with its share, and the recorded is marked."""
+    """Runs with equal outputs are one outcome; another digest is another, with its share, and the recorded is
+    marked."""
     recorded, other = make_record(), make_record({"outputs.0.sha256": "0" * 64})
     stable = count_outcomes(recorded, [recorded, recorded])
     assert [one.share for one in stable.outcomes] == [1.0]
@@ -114,7 +116,7 @@ def test_findings_as_data_hold_what_was_asked_for():
 
 def test_a_difference_has_its_label():
     """Every place of a record that can be restored has a label; what cannot has none."""
-    from repro_track.factors import find_factor
+    from repro_track.record.places import find_factor
 
     labels = {
         "source.commit": "code",

@@ -6,18 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from repro_track import fingerprint
 from repro_track.errors import RecordError
-from repro_track.fingerprint import (
-    digest_file,
-    digest_tensor,
-    digest_weight_file,
-    load_tensors,
-    measure_distance,
-    save_tensors,
-    to_host,
-    to_pixels,
-)
+from repro_track.tensors.digests import digest_file, digest_tensor
+from repro_track.tensors.distance import Distance, measure_distance
+from repro_track.tensors.host import load_tensors, save_tensors, to_host, to_pixels
+from repro_track.tensors.weight_files import digest_weight_file
 
 ALL_DTYPES = [
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool,
@@ -103,7 +96,7 @@ def test_distances_do_not_cancel():
     zeros = np.zeros(4)
     distance = measure_distance(zeros, np.array([0.5, -0.5, 0.0, 0.0]))
     assert (distance.max_abs, distance.mean_abs, distance.share_different) == (0.5, 0.25, 0.5)
-    assert measure_distance(zeros, zeros) == fingerprint.Distance(0.0, 0.0, 0.0, math.inf, 0)
+    assert measure_distance(zeros, zeros) == Distance(0.0, 0.0, 0.0, math.inf, 0)
 
 
 def test_nan_is_counted_as_different():
@@ -142,7 +135,7 @@ def test_structural_similarity_is_that_of_scikit_image(shape):
     """The structural similarity agrees with another implementation's, to rounding."""
     from skimage.metrics import structural_similarity
 
-    from repro_track.fingerprint import measure_ssim
+    from repro_track.tensors.distance import measure_ssim
 
     random = np.random.default_rng(0)
     left = random.integers(0, 256, shape, dtype=np.uint8)
@@ -156,7 +149,7 @@ def test_structural_similarity_is_that_of_scikit_image(shape):
 
 def test_small_pictures_have_a_similarity(tmp_path):
     """Pictures smaller than the window are measured with a smaller one: 1 for equal ones, less for others."""
-    from repro_track.fingerprint import measure_pictures
+    from repro_track.tensors.distance import measure_pictures
 
     left = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
     right = left.copy()
@@ -169,7 +162,7 @@ def test_small_pictures_have_a_similarity(tmp_path):
 
 def test_a_file_is_found_by_its_digest_until_it_changes(tmp_path, home):
     """A file whose digest was computed is found by it wherever it is; changed or gone, it is not."""
-    from repro_track.fingerprint import digest_weight_file, find_file_by_digest
+    from repro_track.tensors.weight_files import digest_weight_file, find_file_by_digest
 
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"some weights that no other test has")

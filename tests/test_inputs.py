@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from repro_track import media
 from repro_track.errors import ReplayError, UsageError
-from repro_track.inputs import keep_inputs, load_file, load_files, restore_inputs, to_plain, walk_leaves
+from repro_track.media import sound_and_video
+from repro_track.media.files import load_file, load_files
+from repro_track.media.inputs import keep_inputs, restore_inputs, to_plain, walk_leaves
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 4), dtype=np.uint8)
 
@@ -206,15 +207,18 @@ def files(tmp_path):
     picture.save(tmp_path / "a.png")
     frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 120, 240)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    media.write_video(np.stack([np.asarray(one) for one in frames]), tmp_path / "a.mp4", rate_hz=8, record_id="r")
-    media.write_wav(media.to_samples(np.linspace(-1, 1, 100)), tmp_path / "a.wav", rate_hz=8000)
+    sound_and_video.write_video(
+        np.stack([np.asarray(one) for one in frames]), tmp_path / "a.mp4", rate_hz=8, record_id="r"
+    )
+    sound_and_video.write_wav(sound_and_video.to_samples(np.linspace(-1, 1, 100)), tmp_path / "a.wav", rate_hz=8000)
     np.save(tmp_path / "a.npy", np.arange(3.0))
     save_file({"one": torch.ones(2), "two": torch.zeros(2)}, tmp_path / "two.safetensors")
     return tmp_path
 
 
 def test_a_path_is_loaded_where_a_picture_is_expected(files):
-    """A path becomes the picture, alone or in a list, and its place is remembered; a prompt that looks like one stays."""
+    """A path becomes the picture, alone or in a list, and its place is remembered; a prompt that looks like one
+    stays."""
     path = str(files / "a.png")
     loaded, origins = load_files({"image": [path, path], "prompt": path, "strength": 0.5}, parameters=PARAMETERS)
     assert [one.tobytes() for one in loaded["image"]] == [PIXELS[:, :, :3].tobytes()] * 2
@@ -242,7 +246,8 @@ def test_numbers_and_sound_become_tensors(files):
     "name", ["nothing.png", "bad.png", "bad.mp4", "bad.gif", "bad.wav", "bad.npy", "pickled.npy", "two.safetensors"]
 )
 def test_a_wrong_file_is_one_message(files, name):
-    """A file that is not there, is not what its suffix says, holds a pickle, or has several tensors: named with its argument."""
+    """A file that is not there, is not what its suffix says, holds a pickle, or has several tensors: named with its
+    argument."""
     (files / "bad.png").write_bytes(b"no picture")
     for suffix in ("mp4", "gif", "wav", "npy"):
         (files / f"bad.{suffix}").write_bytes(b"nothing of the kind")
@@ -252,7 +257,8 @@ def test_a_wrong_file_is_one_message(files, name):
 
 
 def test_a_url_is_fetched(files):
-    """A picture is loaded from a server as from a file, a missing one is one message, and credentials are not remembered."""
+    """A picture is loaded from a server as from a file, a missing one is one message, and credentials are not
+    remembered."""
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
     from threading import Thread

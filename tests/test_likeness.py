@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro_track.likeness import BITS, LIMIT, hash_picture, hash_views, measure_distances
+from repro_track.media.perceptual_hash import BITS, LIMIT, hash_picture, hash_views, measure_distances
 
 
 def make_photo(seed):

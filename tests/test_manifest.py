@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from repro_track.errors import RecordError
-from repro_track.manifest import MANIFEST_NAME, compare_manifest, parse_manifest, write_manifest
+from repro_track.record.names import MANIFEST_NAME
+from repro_track.store.manifest import compare_manifest, parse_manifest, write_manifest
 
 
 def test_sha256sum_agrees(tmp_path):

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ElementTree
 
-from repro_track.many import Row, render_junit
+from repro_track.replay.many import Row, render_junit
 
 HOSTILE = '</testcase><x>\x1b[31m\x00&"'
 
@@ -12,7 +12,8 @@ def parse(rows):
 
 
 def test_each_kind_of_outcome_has_its_element():
-    """A run that came out has neither, one that fell short a failure, one that was not run an error; they are counted."""
+    """A run that came out has neither, one that fell short a failure, one that was not run an error; they are
+    counted."""
     rows = [
         Row("a" * 32, "good", "bit-exact", "", 0, 1.5),
         Row("b" * 32, "short", "diverged", "the initial noise differs", 1, 2.0),

@@ -8,9 +8,8 @@ import torch
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from repro_track import media
-from repro_track.fingerprint import digest_tensor
-from repro_track.outputs import (
+from repro_track.media import sound_and_video
+from repro_track.media.outputs import (
     Rates,
     RawOutput,
     get_preview,
@@ -20,7 +19,8 @@ from repro_track.outputs import (
     list_outputs,
     to_exact,
 )
-from repro_track.picture import read_picture
+from repro_track.media.picture import read_picture
+from repro_track.tensors.digests import digest_tensor
 
 PIXELS = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)
 
@@ -146,7 +146,7 @@ def test_a_video_is_kept_with_three_digests(as_list, tmp_path):
         2 if as_list else 3
     )  # 8 bits are exact then
     assert output.rate_hz == 5
-    assert len(media.read_frames(tmp_path / output.file.removeprefix("outputs/"))) == 4
+    assert len(sound_and_video.read_frames(tmp_path / output.file.removeprefix("outputs/"))) == 4
     changed = [*MOVING[:3], MOVING[0]]
     other = keep_output(RawOutput("frames.0", "video", changed), folder=tmp_path, record_id="r")
     assert other.pixels_sha256 != output.pixels_sha256
@@ -157,7 +157,7 @@ def test_a_sound_is_kept_with_three_digests(tmp_path):
     value = np.sin(np.arange(100, dtype=np.float32))
     output = keep_output(RawOutput("audios.0", "audio", value), folder=tmp_path, record_id="r", rates=Rates(8000))
     assert len({output.sha256, output.samples_sha256, output.file_sha256}) == 3
-    assert np.allclose(media.read_wav(tmp_path / "audios.0.wav")[0], value, atol=1e-4)
+    assert np.allclose(sound_and_video.read_wav(tmp_path / "audios.0.wav")[0], value, atol=1e-4)
     changed = value.copy()
     changed[0] = np.nextafter(changed[0], np.float32(1))
     nearly = keep_output(RawOutput("audios.0", "audio", changed), folder=tmp_path, record_id="r", rates=Rates(8000))
@@ -176,11 +176,11 @@ def test_everything_else_is_kept_as_an_array(value, tmp_path):
 def test_without_pyav_a_video_is_a_gif(tmp_path, monkeypatch):
     """Where PyAV is not installed, a video is a GIF, with the same digests of what is in it."""
     first = keep_output(RawOutput("v", "video", MOVING), folder=tmp_path, record_id="r")
-    monkeypatch.setattr(media, "choose_video_suffix", lambda: ".gif")
+    monkeypatch.setattr(sound_and_video, "choose_video_suffix", lambda: ".gif")
     second = keep_output(RawOutput("v", "video", MOVING), folder=tmp_path, record_id="r")
     assert (first.file, second.file) == ("outputs/v.mp4", "outputs/v.gif")
     assert (first.sha256, first.pixels_sha256) == (second.sha256, second.pixels_sha256)
-    assert len(media.read_frames(tmp_path / "v.gif")) == 4
+    assert len(sound_and_video.read_frames(tmp_path / "v.gif")) == 4
 
 
 def test_single_results_are_joined():

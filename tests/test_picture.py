@@ -7,15 +7,8 @@ import pytest
 from PIL import Image
 
 from repro_track.errors import UsageError
-from repro_track.fingerprint import digest_tensor
-from repro_track.picture import (
-    FORMATS,
-    PIXELS_KEY,
-    RECORD_KEY,
-    make_contact_sheet,
-    read_picture,
-    write_picture,
-)
+from repro_track.media.picture import FORMATS, PIXELS_KEY, RECORD_KEY, make_contact_sheet, read_picture, write_picture
+from repro_track.tensors.digests import digest_tensor
 
 
 def make_pixels(channels, *, seed=0):

@@ -4,20 +4,19 @@ import pytest
 import torch
 from diffusers import DDIMPipeline
 
-from repro_track.config import PipelineConfig, SchedulerConfig, StageConfig
+from repro_track.config.builtin import find_builtin
+from repro_track.config.schema import PipelineConfig, SchedulerConfig, StageConfig
 from repro_track.errors import PipelineError, UsageError
-from repro_track.pipeline import (
+from repro_track.pipelines.arguments import (
     bind_arguments,
-    build_pipeline,
     choose_batch_argument,
     count_images,
     count_prompts,
-    find_builtin,
-    find_sampling_rate,
-    resolve_location,
     split_arguments,
     takes_several_generators,
 )
+from repro_track.pipelines.build import build_pipeline, resolve_location
+from repro_track.pipelines.call import find_sampling_rate
 from tests.conformance import zoo
 
 

@@ -1,11 +1,12 @@
-"""Promises of previews.py: a picture for each step, of pixels, decoded latents or bare channels; never of what is none."""
+"""Promises of previews.py: a picture for each step, of pixels, decoded latents or bare channels; never of what is
+none."""
 
 import numpy as np
 import pytest
 import torch
 
-from repro_track.fingerprint import to_host
-from repro_track.previews import MOST_IMAGES, make_previews
+from repro_track.pipelines.previews import MOST_IMAGES, make_previews
+from repro_track.tensors.host import to_host
 
 
 def make_samples(*shape, number=3):
@@ -28,7 +29,8 @@ def test_pixels_are_shown_as_they_are():
 
 
 def test_latents_go_through_the_decoder():
-    """Latents that the pipeline's autoencoder takes are decoded as its last step does; another step is another picture."""
+    """Latents that the pipeline's autoencoder takes are decoded as its last step does; another step is another
+    picture."""
     from diffusers import AutoencoderKL
 
     torch.manual_seed(0)

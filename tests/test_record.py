@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from repro_track.errors import RecordError
-from repro_track.record import SCHEMA_VERSION, Unavailable, make_record_id, parse_record, read_record, render_record
+from repro_track.record.reading import parse_record, read_record, render_record
+from repro_track.record.schema import SCHEMA_VERSION, Unavailable, make_record_id
 
 KEPT = sorted((Path(__file__).parent / "data" / "records").glob("*.json"))
 

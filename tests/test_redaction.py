@@ -2,7 +2,7 @@
 
 import pytest
 
-from repro_track.redaction import (
+from repro_track.record.redaction import (
     WITHHELD,
     has_secret,
     is_secret_file,

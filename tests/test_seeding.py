@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from repro_track.errors import UsageError
-from repro_track.seeding import (
+from repro_track.determinism.generators import (
     GeneratorWatch,
     draw_seed,
-    guarded_globals,
     is_drawn_from_entropy,
     make_generators,
     make_image_seeds,
     read_state,
     restore_state,
 )
+from repro_track.determinism.global_generators import guarded_globals
+from repro_track.errors import UsageError
 
 
 def draw(generator, number=64):

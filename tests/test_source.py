@@ -5,8 +5,8 @@ import tarfile
 
 import pytest
 
-from repro_track.record import Unavailable
-from repro_track.source import capture_source
+from repro_track.capture.source import capture_source
+from repro_track.record.schema import Unavailable
 
 
 def capture(git, tmp_path, **options):
@@ -148,7 +148,7 @@ def test_submodules_are_listed(git, tmp_path):
 
 
 def restore(git, tmp_path, source, *, places=None, name="restored"):
-    from repro_track.source import make_source_plan, restore_source
+    from repro_track.capture.checkout import make_source_plan, restore_source
 
     plan = make_source_plan(source, places=[git.root] if places is None else places)
     target = tmp_path / name / "source"
@@ -279,8 +279,8 @@ def test_an_altered_patch_is_refused(git, tmp_path):
 )
 def test_what_git_could_take_for_something_else_is_refused(git, tmp_path, changes):
     """A commit that is an option or a name, and a remote that is an option or runs a command, never reach git."""
+    from repro_track.capture.checkout import make_source_plan
     from repro_track.errors import RefusedError
-    from repro_track.source import make_source_plan
 
     source = capture(git, tmp_path).model_copy(update={"remote": "https://host.invalid/a.git", **changes})
     with pytest.raises(RefusedError):
@@ -289,8 +289,8 @@ def test_what_git_could_take_for_something_else_is_refused(git, tmp_path, change
 
 def test_a_lost_commit_is_named(git, tmp_path):
     """A commit that is in no clone, remote or bundle is said with its hash; one in a clone is planned from there."""
+    from repro_track.capture.checkout import make_source_plan
     from repro_track.errors import ReplayError
-    from repro_track.source import make_source_plan
 
     source = capture(git, tmp_path)
     assert make_source_plan(source, places=[git.root]).origin == "clone"
@@ -329,8 +329,8 @@ def make_archive(path, entries, *, kind=None):
 )
 def test_a_hostile_archive_writes_nothing(tmp_path, entries, kind):
     """An archive that leaves its folder, hides git's own, repeats a name, or is too large is refused as a whole."""
+    from repro_track.capture.untracked import unpack_untracked
     from repro_track.errors import RefusedError
-    from repro_track.source import unpack_untracked
 
     make_archive(tmp_path / "a.tar.gz", entries, kind=kind)
     target = tmp_path / "deep" / "target"
@@ -342,8 +342,8 @@ def test_a_hostile_archive_writes_nothing(tmp_path, entries, kind):
 
 def test_nothing_is_written_through_a_link(tmp_path):
     """A link in an archive comes back as a link, and a file is never written through one."""
+    from repro_track.capture.untracked import unpack_untracked
     from repro_track.errors import RefusedError
-    from repro_track.source import unpack_untracked
 
     make_archive(tmp_path / "a.tar.gz", [("link", "/etc")], kind=tarfile.SYMTYPE)
     assert unpack_untracked(tmp_path / "a.tar.gz", tmp_path / "target") == ["link"]
@@ -359,9 +359,10 @@ def test_nothing_is_written_through_a_link(tmp_path):
 
 
 def test_nothing_is_written_through_a_link_of_the_commit(git, tmp_path):
-    """A commit with a link that leaves the folder, and an archive with a file behind it: refused; nothing is written."""
+    """A commit with a link that leaves the folder, and an archive with a file behind it: refused; nothing is
+    written."""
+    from repro_track.capture.untracked import unpack_untracked
     from repro_track.errors import RefusedError
-    from repro_track.source import unpack_untracked
 
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -379,7 +380,7 @@ def test_nothing_is_written_through_a_link_of_the_commit(git, tmp_path):
 
 def test_a_clone_is_found_from_a_folder_inside_it(git, tmp_path):
     """Standing in a folder of the clone is enough to find the commit, its files and its top."""
-    from repro_track.source import has_file, make_source_plan
+    from repro_track.capture.checkout import has_file, make_source_plan
 
     (git.root / "folder").mkdir()
     plan = make_source_plan(capture(git, tmp_path), places=[git.root / "folder"])

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from servers import Server
 
-from repro_track import store
-from repro_track.config import default_store_uri
+from repro_track.config.locations import default_store_uri
+from repro_track.store.client import Store
+from repro_track.store.tags import make_metrics, make_params, make_step_metrics
 
 pytestmark = pytest.mark.xdist_group("store")
 
@@ -72,7 +73,7 @@ def test_a_run_is_sent_in_a_handful_of_calls(server, make_record, tmp_path, monk
     """Everything of one run goes to MLflow in few calls, however much it is: counted at the HTTP client."""
     from mlflow.utils import rest_utils
 
-    opened = store.Store(server.url)
+    opened = Store(server.url)
     calls = []
     real = rest_utils.http_request
     monkeypatch.setattr("mlflow.utils.rest_utils.http_request", lambda *a, **k: calls.append(k) or real(*a, **k))
@@ -85,15 +86,15 @@ def test_a_run_is_sent_in_a_handful_of_calls(server, make_record, tmp_path, monk
 def test_metrics_and_params_are_of_the_record(make_record):
     """Params are the flattened config, metrics the costs and the guide's statistic, steps one row each."""
     record = make_record()
-    assert store.make_params(record)["determinism.flags.cudnn.deterministic"] == "True"
-    assert store.make_metrics(record)["output.abs_sum"] == pytest.approx(sum(one.abs_sum for one in record.outputs))
-    assert len(store.make_step_metrics(record)) == 3 * 4
+    assert make_params(record)["determinism.flags.cudnn.deterministic"] == "True"
+    assert make_metrics(record)["output.abs_sum"] == pytest.approx(sum(one.abs_sum for one in record.outputs))
+    assert len(make_step_metrics(record)) == 3 * 4
 
 
 def test_keys_are_what_mlflow_takes(make_record):
     """A config key with characters that MLflow refuses becomes one that it takes."""
     record = make_record({"config.resolved": {"a[b]=c,d+e@f%g": 1, "x": {"/": {"y": 2}}}})
-    for key in store.make_params(record):
+    for key in make_params(record):
         assert not set(key) & set("[]=,+@%")
         assert "//" not in key
 

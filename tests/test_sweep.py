@@ -1,6 +1,6 @@
 """Promises of sweep.py that need no sweep: what varies, in which order, who is the same member."""
 
-from repro_track.sweep import _to_natural, find_varied, make_member_key
+from repro_track.run.sweep import _to_natural, find_varied, make_member_key
 
 
 def test_only_what_varies_is_a_label():
@@ -17,7 +17,8 @@ def test_numbers_are_in_their_order():
 
 
 def test_a_member_is_known_by_what_it_runs():
-    """The order of overrides and where the run is shown do not matter, every value does; a secret is the same withheld."""
+    """The order of overrides and where the run is shown do not matter, every value does; a secret is the same
+    withheld."""
     key = make_member_key(["seed=1", "call.prompt=a cat"])
     assert make_member_key(["call.prompt=a cat", "++sweep.run=x", "seed=1", "++sweep.done.m1=y"]) == key
     assert make_member_key(["seed=2", "call.prompt=a cat"]) != key

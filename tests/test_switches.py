@@ -4,11 +4,11 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 
-from repro_track.adapters import capture_adapters, load_adapters
-from repro_track.components import describe_components
-from repro_track.config import AdapterConfig, AdaptersConfig
+from repro_track.config.schema import AdapterConfig, AdaptersConfig
 from repro_track.errors import PipelineError, UsageError
-from repro_track.switches import apply_switches, capture_switches, digest_switches
+from repro_track.pipelines.adapters import capture_adapters, load_adapters
+from repro_track.pipelines.components import describe_components
+from repro_track.pipelines.switches import apply_switches, capture_switches, digest_switches
 from tests.conformance import zoo
 
 
@@ -175,7 +175,8 @@ def test_only_safetensors_are_loaded(pipe, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["lora", "ip_adapter", "textual_inversion"])
 def test_a_repository_is_asked_for_by_its_whole_name(pipe, kind):
-    """An adapter of the Hub that is not in the cache, with the Hub out of reach, is one message that names the repository."""
+    """An adapter of the Hub that is not in the cache, with the Hub out of reach, is one message that names the
+    repository."""
     adapter = AdapterConfig("nobody/nothing", weight_name="x.safetensors")
     with pytest.raises(PipelineError, match="nobody/nothing"):
         load_adapters(pipe, AdaptersConfig(**{kind: {"x": adapter}}))

@@ -7,9 +7,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, EulerAncestralDiscreteScheduler, LCMScheduler
 
-from repro_track.fingerprint import digest_tensor
-from repro_track.record import Unavailable
-from repro_track.trace import recording
+from repro_track.pipelines.trace import recording
+from repro_track.record.schema import Unavailable
+from repro_track.tensors.digests import digest_tensor
 
 SCHEDULERS = [DDPMScheduler, LCMScheduler, EulerAncestralDiscreteScheduler]  # what DDPMPipeline can drive
 

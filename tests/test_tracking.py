@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import repro_track as rt
-from repro_track.config import default_store_uri
-from repro_track.determinism import capture_state
+from repro_track.config.locations import default_store_uri
+from repro_track.determinism.numerics import capture_state
 from repro_track.errors import DeterminismError, UsageError
 
 pytestmark = pytest.mark.xdist_group("tracking")
@@ -56,7 +56,8 @@ def test_the_result_is_the_pipelines_own(tracked):
 
 def test_what_is_kept_is_what_was_given(tracked, artifacts):
     """The caller writes into the result afterwards: the kept tensor is still the one that was digested."""
-    from repro_track.fingerprint import digest_tensor, load_tensors
+    from repro_track.tensors.digests import digest_tensor
+    from repro_track.tensors.host import load_tensors
 
     kept = load_tensors(artifacts(tracked["run"].run_id) / "outputs" / "outputs.safetensors")
     for output in tracked["record"].outputs:
@@ -83,7 +84,7 @@ def test_a_generator_that_goes_on_is_recorded(tracked):
 
 def test_a_run_is_in_mlflow(tracked):
     """After the block the run id is MLflow's, and the record there is the one in hand."""
-    from repro_track.store import Store
+    from repro_track.store.client import Store
 
     store = Store(default_store_uri())
     assert store.load_record(store.find_run(tracked["run"].run_id)) == tracked["record"]
@@ -157,8 +158,8 @@ def test_a_config_is_frozen_and_cleaned(monkeypatch):
 
 
 def test_independent_images_are_the_pipelines_own():
-    """With `batch=independent` the joined result has, for each image, what the pipeline gives for its seed alone; together
-    they differ from that, which is why the mode is there."""
+    """With `batch=independent` the joined result has, for each image, what the pipeline gives for its seed alone;
+    together they differ from that, which is why the mode is there."""
     from conftest import make_tiny_pipeline
 
     pipe = make_tiny_pipeline()
@@ -181,8 +182,8 @@ def test_seeds_that_cannot_be_given_are_refused():
 
 
 def test_a_draw_in_a_call_is_put_down_to_its_line():
-    """A pipeline that draws globally in its own code is named by that line, its result is untouched, and the schedulers and
-    generators are as one call leaves them."""
+    """A pipeline that draws globally in its own code is named by that line, its result is untouched, and the schedulers
+    and generators are as one call leaves them."""
     from conftest import make_tiny_pipeline
     from diffusers import DDIMPipeline
 

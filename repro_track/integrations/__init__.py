@@ -1,1 +1,4 @@
-"""For programs that do not call repro_track themselves: a Hydra callback, an MLflow plugin. Neither loads torch."""
+"""For programs that do not call repro_track themselves: a Hydra callback, an MLflow plugin.
+
+They never load torch or mlflow by themselves.
+"""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from omegaconf import DictConfig
 
-    from repro_track.tracking import TrackedRun
+    from repro_track.tracking.run import TrackedRun
 
 _current: list[ReproTrack] = []  # the one whose job runs: hooks on modules stay for the life of the process
 _hooked: set[str] = set()
@@ -34,7 +34,7 @@ class ReproTrack(Callback):
     """Tracks each job from the moment in which torch is there.
 
     Args:
-        seed: the name of the config's key with the seed; without such a key, or where it is null, one is drawn.
+        seed: the name of the config's key with the seed; without such a key, or where it is `None`, one is drawn.
         options: what `repro_track.track` takes besides: `experiment`, `determinism`, `trace`, `previews` and so on.
     """
 
@@ -67,7 +67,8 @@ class ReproTrack(Callback):
 
     def begin(self) -> None:
         """Open the run of this job; does nothing where it is open, or where the app tracks itself."""
-        from repro_track.tracking import get_current_run, track
+        from repro_track.tracking.run import get_current_run
+        from repro_track.tracking.track import track
 
         if self._run is not None or self._config is None or get_current_run() is not None:
             return
@@ -88,7 +89,7 @@ class ReproTrack(Callback):
 
 
 def _resolve(config: DictConfig) -> dict[str, Any]:
-    """Give the app's own part of a job's config as data; what has no value stays `???`."""
+    """Return the app's own part of a job's config as data; what has no value stays `???`."""
     from omegaconf import OmegaConf
 
     resolved: dict[str, Any] = {}

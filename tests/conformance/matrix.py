@@ -1,4 +1,5 @@
-"""The whole matrix: every pipeline of the zoo and every scheduler, run by the command line, replayed in a fresh process.
+"""The whole matrix: every pipeline of the zoo and every scheduler, run by the command line, replayed in a fresh
+process.
 
     python -m tests.conformance.matrix            run all of it, rewrite table.json and the table of docs/conformance.md
     python -m tests.conformance.matrix --check    run all of it, and say where table.json is no longer true
@@ -21,8 +22,10 @@ from typing import Any
 
 import yaml
 
-from repro_track.fingerprint import load_tensors, measure_distance
-from repro_track.record import OUTPUT_TENSORS_NAME, RECORD_NAME, read_record
+from repro_track.record.names import OUTPUT_TENSORS_NAME, RECORD_NAME
+from repro_track.record.reading import read_record
+from repro_track.tensors.distance import measure_distance
+from repro_track.tensors.host import load_tensors
 from tests.conformance import zoo
 
 HERE = Path(__file__).parent
@@ -80,7 +83,8 @@ class Row:
 
 
 def build_model(name: str, folder: Path) -> Path:
-    """Build one entry of the zoo with all that its call is given; gives the config folder that names it as `zoo/NAME`."""
+    """Build one entry of the zoo with all that its call is given; gives the config folder that names it as
+    `zoo/NAME`."""
     import torch
 
     entry = zoo.ZOO[name]
@@ -214,7 +218,8 @@ def list_idle() -> list[str]:
 
 
 def try_idle(names: list[str]) -> dict[str, str]:
-    """Try schedulers in every pipeline of the zoo, in this process; gives by name those that do drive one, and which."""
+    """Try schedulers in every pipeline of the zoo, in this process; gives by name those that do drive one, and
+    which."""
     import diffusers
     import torch
 

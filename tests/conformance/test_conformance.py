@@ -1,5 +1,5 @@
-"""Promises of the matrix: whatever diffusers has replays to the bit, the table in docs/conformance.md is what was measured,
-and an image of a batch does not depend on its neighbours."""
+"""Promises of the matrix: whatever diffusers has replays to the bit, the table in docs/conformance.md is what was
+measured, and an image of a batch does not depend on its neighbours."""
 
 import json
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from repro_track.outputs import list_outputs, to_exact
-from repro_track.pipeline import choose_batch_argument, takes_several_generators
+from repro_track.media.outputs import list_outputs, to_exact
+from repro_track.pipelines.arguments import choose_batch_argument, takes_several_generators
 from tests.conformance import matrix, zoo
 
 FAMILIES = {entry.family: name for name, entry in reversed(zoo.ZOO.items()) if entry.batch and not entry.is_later_stage}
@@ -98,7 +98,8 @@ def make_two(name: str, seeds: tuple[int, int]) -> list[np.ndarray] | None:
 
 @pytest.mark.parametrize("name", FAMILIES.values(), ids=list(FAMILIES))
 def test_an_image_of_a_batch_does_not_depend_on_its_neighbour(name):
-    """In every family, image 1 of a batch of two is the same to the bit beside another image 0, and another with another
+    """In every family, image 1 of a batch of two is the same to the bit beside another image 0, and another with
+    another
     seed: that is what `replay --image` rests on. Pipelines that make one image a call say so."""
     first = make_two(name, (1, 2))
     if first is None:

@@ -25,9 +25,9 @@ WORDS = ("a", "small", "cat", "on", "the", "moon", "photo", "of", "music", "blur
 class Entry:
     """One pipeline of the zoo: what builds it, what it is called with, its family in the table.
 
-    `call` holds plain values for the config; `files` pictures by argument, which are given as paths. `batch`: whether two
-    can be made in one call. `prepare` saves adapters for the built pipeline into a folder, and gives what the config says of
-    them. `next_stage` is given what its `take` names.
+    `call` holds plain values for the config; `files` pictures by argument, which are given as paths. `batch`: whether
+    two can be made in one call. `prepare` saves adapters for the built pipeline into a folder, and gives what the
+    config says of them. `next_stage` is given what its `take` names.
     """
 
     name: str
@@ -1020,7 +1020,8 @@ def save_textual_inversion(folder: Any) -> dict[str, Any]:
 
 
 def save_ip_adapter(pipe: Any, folder: Any) -> dict[str, Any]:
-    """Save IP-adapter weights for a pipeline's UNet, in the format that load_ip_adapter takes; gives the config's adapters."""
+    """Save IP-adapter weights for a pipeline's UNet, in the format that load_ip_adapter takes; gives the config's
+    adapters."""
     from safetensors.torch import save_file
 
     tensors, number = {}, 1

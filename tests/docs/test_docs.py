@@ -1,5 +1,5 @@
-"""Promises of the documents: links lead somewhere, every public name is explained, and what is said twice or in the code is
-said alike."""
+"""Promises of the documents: links lead somewhere, every public name is explained, and what is said twice or in the
+code is said alike."""
 
 import importlib.util
 import re
@@ -71,7 +71,8 @@ def test_the_site_needs_nothing_from_elsewhere(tmp_path):
 
 
 def test_a_link_that_leads_nowhere_ends_the_build(checkout):
-    """A page, an anchor, a picture and a file outside of docs/ that are not there are each named, and the build fails."""
+    """A page, an anchor, a picture and a file outside of docs/ that are not there are each named, and the build
+    fails."""
     page = checkout / "docs" / "promises.md"
     planted = "[a](planted_page.md) [b](commands.md#planted-anchor) ![c](pictures/planted.png) [d](../planted_file.py)"
     page.write_text(page.read_text(encoding="utf-8") + planted, encoding="utf-8")

@@ -1,5 +1,6 @@
 """`determinism=portable` on two x86-64 processors of different makers, emulated by qemu-user: real instruction sets and
-maker's names, by which oneDNN, MKL and ATen choose their kernels. Needs `qemu-x86_64`; run with `make test-emulated`."""
+maker's names, by which oneDNN, MKL and ATen choose their kernels. Needs `qemu-x86_64`; run with `make
+test-emulated`."""
 
 import json
 import sys

@@ -1,4 +1,5 @@
-"""Any pipeline: stages, inputs, adapters, batches and draws from global generators, by the command line and from scripts."""
+"""Any pipeline: stages, inputs, adapters, batches and draws from global generators, by the command line and from
+scripts."""
 
 import json
 import textwrap
@@ -6,7 +7,7 @@ import textwrap
 import pytest
 from PIL import Image
 
-from repro_track.record import STATES_NAME
+from repro_track.record.names import STATES_NAME
 from tests.conformance.matrix import build_model
 
 pytestmark = [pytest.mark.pipelines]
@@ -101,8 +102,9 @@ def test_a_stage_or_image_that_is_not_there(cli, staged):
 
 @STAGED
 def test_what_the_border_holds_is_used(cli, staged, artifacts):
-    """An altered input of a stage is refused; an altered generator state gives another picture: both are really used."""
-    from repro_track.fingerprint import load_tensors, save_tensors
+    """An altered input of a stage is refused; an altered generator state gives another picture: both are really
+    used."""
+    from repro_track.tensors.host import load_tensors, save_tensors
 
     folder = artifacts(staged)
     states = {name: tensor.to_numpy().copy() for name, tensor in load_tensors(folder / STATES_NAME).items()}
@@ -137,7 +139,8 @@ def test_wrong_stages_are_named(cli, run_zoo, staged, words, named):
 
 
 def test_an_input_travels_with_the_run(cli, run_zoo, artifacts):
-    """A picture given by its path is kept with the run: the replay needs the file no more, and refuses an altered copy."""
+    """A picture given by its path is kept with the run: the replay needs the file no more, and refuses an altered
+    copy."""
     run = run_zoo("img2img").run_id
     (original,) = (run_zoo.folder / "files").glob("img2img-image.png")
     original.rename(original.with_suffix(".gone"))
@@ -179,7 +182,8 @@ def test_a_missing_input_is_one_message(run_zoo):
 
 
 def test_other_lora_weights_are_refused(cli, run_zoo, read_record):
-    """A LoRA's file is recorded; the replay takes an unchanged copy from elsewhere, and refuses one with one other bit."""
+    """A LoRA's file is recorded; the replay takes an unchanged copy from elsewhere, and refuses one with one other
+    bit."""
     run = run_zoo("lora").run_id
     record = read_record(run)
     (file,) = record.calls[0].adapter_files
@@ -236,7 +240,8 @@ def test_independent_images_are_those_made_alone(cli, read_record):
 
 
 def test_a_draw_from_a_global_generator_is_found_out(cli, run_zoo, read_record):
-    """A scheduler that draws globally is found by watching: the record has the generator and the line, and it replays."""
+    """A scheduler that draws globally is found by watching: the record has the generator and the line, and it
+    replays."""
     run = run_zoo("stable_diffusion", "scheduler.class_name=DPMSolverSDEScheduler")
     record = read_record(run.run_id)
     assert not record.seeds.closed
@@ -281,7 +286,8 @@ def script(tmp_path):
 
 
 def test_stages_of_a_script(cli, python, read_record, script, pytestconfig):
-    """In Python, too, stages pass generators on, a path stands for a picture that travels with the run, and one stage is looked at."""
+    """In Python, too, stages pass generators on, a path stands for a picture that travels with the run, and one stage
+    is looked at."""
     env = {"PYTHONPATH": str(pytestconfig.rootpath)}
     ran = python(script, script.with_name("input.png"), env=env)
     assert ran.code == 0, ran.err
@@ -298,8 +304,8 @@ def test_stages_of_a_script(cli, python, read_record, script, pytestconfig):
 
 
 def test_an_input_that_changed_is_proven_to_be_the_cause(cli, python, tmp_path, pytestconfig):
-    """A picture that a script opens itself and that changed since is named as the difference, and proven to be the cause:
-    with the recorded one, the run comes out again."""
+    """A picture that a script opens itself and that changed since is named as the difference, and proven to be the
+    cause: with the recorded one, the run comes out again."""
     path = tmp_path / "own.py"
     path.write_text(
         "import sys\nfrom PIL import Image\nimport repro_track as rt\nfrom tests.conformance import zoo\n"

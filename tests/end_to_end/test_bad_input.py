@@ -27,7 +27,7 @@ def count_runs(home):
     def count():
         from mlflow import MlflowClient
 
-        from repro_track.config import default_store_uri
+        from repro_track.config.locations import default_store_uri
 
         assert set((home / "staging").glob("*")) <= staged  # what other tests left may go, nothing comes
         client = MlflowClient(tracking_uri=default_store_uri())
@@ -87,7 +87,7 @@ def test_a_run_of_somebody_else_is_said(cli, digits_run):
     """A run in the same store that repro_track did not log is not taken for one of ours."""
     from mlflow import MlflowClient
 
-    from repro_track.config import default_store_uri
+    from repro_track.config.locations import default_store_uri
 
     client = MlflowClient(tracking_uri=default_store_uri())
     other = client.create_run(client.get_experiment_by_name("repro_track").experiment_id)
@@ -99,9 +99,9 @@ def test_an_ambiguous_prefix_lists_the_runs(home, digits_run):
     """A prefix of two runs is refused with both ids; one character more is enough."""
     import sqlite3
 
-    from repro_track.config import default_store_uri
+    from repro_track.config.locations import default_store_uri
     from repro_track.errors import UsageError
-    from repro_track.store import Store
+    from repro_track.store.client import Store
 
     twin = digits_run.run_id[:8] + "0" * 24
     with sqlite3.connect(home / "mlflow.db") as database:
@@ -152,7 +152,7 @@ def test_a_failing_pipeline_is_one_message_and_logged(cli, read_record):
     check(result, code=3, says=["DDIMPipeline failed"])
     from mlflow import MlflowClient
 
-    from repro_track.config import default_store_uri
+    from repro_track.config.locations import default_store_uri
 
     client = MlflowClient(tracking_uri=default_store_uri())
     experiment = client.get_experiment_by_name("repro_track").experiment_id
@@ -165,7 +165,8 @@ def test_a_failing_pipeline_is_one_message_and_logged(cli, read_record):
 
 
 def test_a_run_that_this_machine_did_not_log_is_refused(cli, digits_run, artifacts, tmp_path):
-    """A record from elsewhere is not started without `--trust`: exit code 4, and what it would have started is shown."""
+    """A record from elsewhere is not started without `--trust`: exit code 4, and what it would have started is
+    shown."""
     copy = tmp_path / "elsewhere"
     subprocess.run(["cp", "-r", artifacts(digits_run.run_id), copy], check=True)
     result = cli("replay", copy / "record.json")

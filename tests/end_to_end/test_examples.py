@@ -56,7 +56,7 @@ def test_the_training(cli, python):
 def test_the_shipped_weights_are_this_training(python, tmp_path):
     """The whole training run gives the checkpoint that ships, byte for byte, on the machine type that made it."""
     import repro_track as rt
-    from repro_track.fingerprint import digest_file
+    from repro_track.tensors.digests import digest_file
 
     run = python(EXAMPLES / "train_digits.py", "--save", tmp_path / "model", timeout=1800)
     assert run.code == 0, run.err

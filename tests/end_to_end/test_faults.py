@@ -153,7 +153,8 @@ def test_another_instruction_set_is_named_and_diverges(cli, digits_run):
 
 
 def test_a_lower_requirement_is_met(cli, recorded, script):
-    """A difference of 1e-6 in one value keeps the pixels: it falls short of bit-exact and meets `--require pixel-exact`."""
+    """A difference of 1e-6 in one value keeps the pixels: it falls short of bit-exact and meets `--require
+    pixel-exact`."""
     script.write_text(SCRIPT.replace("    return result\n", "    result[0, 0, 0, 0] += 1e-6\n    return result\n"))
     try:
         result, data = replay(cli, recorded.run_id, "--require", "pixel-exact")

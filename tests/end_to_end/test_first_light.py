@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro_track.fingerprint import digest_tensor, load_tensors
-from repro_track.picture import read_picture
-from repro_track.record import OUTPUT_TENSORS_NAME, STATES_NAME
+from repro_track.media.picture import read_picture
+from repro_track.record.names import OUTPUT_TENSORS_NAME, STATES_NAME
+from repro_track.tensors.digests import digest_tensor
+from repro_track.tensors.host import load_tensors
 
 pytestmark = pytest.mark.xdist_group("first_light")
 
@@ -46,7 +47,7 @@ def test_the_replay_is_a_run_that_points_at_the_first(replayed, digits_run, read
     """The replay is logged as a run of its own, with the verdict and where it comes from."""
     from mlflow import MlflowClient
 
-    from repro_track.config import default_store_uri
+    from repro_track.config.locations import default_store_uri
 
     data = json.loads(replayed.out)
     tags = MlflowClient(tracking_uri=default_store_uri()).get_run(data["replay_run_id"]).data.tags
@@ -68,7 +69,7 @@ def test_what_is_in_mlflow(digits_run):
     """Tags, params, metrics and steps are searchable in MLflow as DESIGN.md promises."""
     from mlflow import MlflowClient
 
-    from repro_track.config import default_store_uri
+    from repro_track.config.locations import default_store_uri
 
     client = MlflowClient(tracking_uri=default_store_uri())
     run = client.get_run(digits_run.run_id)
@@ -180,7 +181,7 @@ def test_dry_run_runs_nothing(cli, digits_run):
     """`--dry-run` gives the plan as data, in a moment, and logs nothing."""
     from mlflow import MlflowClient
 
-    from repro_track.config import default_store_uri
+    from repro_track.config.locations import default_store_uri
 
     client = MlflowClient(tracking_uri=default_store_uri())
     experiment = client.get_experiment_by_name("repro_track").experiment_id
@@ -257,7 +258,8 @@ def test_a_sweep_prints_an_id_a_line(cli, read_record):
 
 
 def test_numerics_are_restored_or_not(cli, read_record):
-    """A run with two threads replays exactly under OMP_NUM_THREADS=1; with `--numerics current` the difference is named."""
+    """A run with two threads replays exactly under OMP_NUM_THREADS=1; with `--numerics current` the difference is
+    named."""
     run = cli("run", "seed=3", "num_images=2", "call.num_inference_steps=4", env={"OMP_NUM_THREADS": "2"})
     assert read_record(run.run_id).numerics.state["num_threads"] == 2
     assert cli("replay", run.run_id).out.strip() == "bit-exact"

@@ -1,4 +1,5 @@
-"""The diffusers guide "Create reproducible pipelines": its pipeline by the Hub's own path, and its published figures."""
+"""The diffusers guide "Create reproducible pipelines": its pipeline by the Hub's own path, and its published
+figures."""
 
 import hashlib
 import json
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from repro_track.fingerprint import digest_tensor
+from repro_track.tensors.digests import digest_tensor
 
 COMMIT = "267b167dc01f0e4e61923ea244e8b988f84deb80"
 
@@ -60,7 +61,8 @@ def hub_cache(tmp_path_factory):
 
 
 def test_the_hub_path_is_taken_offline(cli, read_record, hub_cache):
-    """`experiment=guide` loads by repository id from the cache, records commit and blob digests, and replays exactly."""
+    """`experiment=guide` loads by repository id from the cache, records commit and blob digests, and replays
+    exactly."""
     env = {"HF_HUB_CACHE": str(hub_cache), "HF_HUB_OFFLINE": "1"}
     run = cli("run", "experiment=guide", env=env)
     assert run.code == 0, run.err
@@ -86,7 +88,7 @@ def test_the_run_is_what_the_guides_script_does(cli, read_record, hub_cache):
         'ddim = DDIMPipeline.from_pretrained("google/ddpm-cifar10-32")\n'
         'generator = torch.Generator(device="cpu").manual_seed(0)\n'
         'image = ddim(num_inference_steps=2, output_type="np", generator=generator).images\n'
-        "from repro_track.fingerprint import digest_tensor\n"
+        "from repro_track.tensors.digests import digest_tensor\n"
         "print(json.dumps([float(np.abs(image).sum()), digest_tensor(image[0])]))\n"
     )
     import subprocess
@@ -123,7 +125,7 @@ def test_the_guides_figure(cli, read_record):
 
 def test_the_figures_of_diffusers_own_test(tiny_pipeline):
     """diffusers' DDIM test prints the last 3x3 pixels of this seeded pipeline: ours agree to its tolerance."""
-    from repro_track.pipeline import bind_arguments
+    from repro_track.pipelines.arguments import bind_arguments
 
     assert "eta" in bind_arguments(tiny_pipeline, {})
     images = tiny_pipeline(

@@ -38,7 +38,7 @@ def start_script(tmp_path, name):
 def client(home):
     from mlflow import MlflowClient
 
-    from repro_track.config import default_store_uri
+    from repro_track.config.locations import default_store_uri
 
     return MlflowClient(tracking_uri=default_store_uri())
 

@@ -251,7 +251,8 @@ def test_a_notebook_comes_back_with_what_it_imports(project, replay):
 
 
 def test_a_link_to_the_repository_does_not_lead_to_the_present_code(project, python, replay, tmp_path):
-    """A run that was started by way of a symbolic link to the repository replays in the restored source all the same."""
+    """A run that was started by way of a symbolic link to the repository replays in the restored source all the
+    same."""
     (tmp_path / "link").symlink_to(project.root)
     run = python(tmp_path / "link" / "script.py", cwd=tmp_path / "link")
     assert run.code == 0, run.err
@@ -310,16 +311,16 @@ def test_a_script_outside_a_repository_comes_back_alone(python, cli, replay, sav
 @pytest.fixture(scope="module")
 def older_python(home):
     """A Python with the packages of this one, but diffusers 0.41.0: really installed, by uv."""
-    from repro_track import environment
+    from repro_track.capture.packages import capture_packages, copy_program, make_environment_plan, restore_environment
 
     packages = [
         package.model_copy(update={"version": "0.41.0"}) if package.name == "diffusers" else package
-        for package in environment.capture_packages()
+        for package in capture_packages()
     ]
     version = ".".join(map(str, sys.version_info[:3]))
-    plan = environment.make_environment_plan(version, packages)
-    environment.restore_environment(plan)
-    return plan.interpreter, str(environment.copy_program())
+    plan = make_environment_plan(version, packages)
+    restore_environment(plan)
+    return plan.interpreter, str(copy_program())
 
 
 def test_packages_come_back(start, project, older_python, replay, cli, read_record):
@@ -361,7 +362,8 @@ def test_a_config_run_comes_back_in_recorded_packages(cli, digits_run, artifacts
 
 def test_a_package_that_is_nowhere_is_said(project, record, replay, home, cli, read_record):
     """A recorded package that no registry has ends with one message that names it, and leaves nothing half-made."""
-    from repro_track import ledger
+    from repro_track.record.reading import render_record
+    from repro_track.store import ledger
 
     run_id = record()
     recorded = ledger.recall(run_id)
@@ -371,7 +373,6 @@ def test_a_package_that_is_nowhere_is_said(project, record, replay, home, cli, r
     environment = recorded.environment.model_copy(update={"packages": (*recorded.environment.packages, package)})
     changed = recorded.model_copy(update={"environment": environment})
     folder = next((home / "artifacts").glob(f"*/{run_id}/artifacts"))
-    from repro_track.record import render_record
 
     path = folder / "record.json"
     path.write_text(render_record(changed))
@@ -400,7 +401,8 @@ def test_explain_proves_that_a_release_is_the_cause(start, project, older_python
 
 def test_a_machine_that_has_never_seen_the_project(start, cli, project, older_python, tmp_path):
     """The run's id and the store's address are enough: without the clone, the packages or anything of ours, the run is
-    first shown and refused, and with consent comes back bit-exactly, code from its remote, packages from the registry."""
+    first shown and refused, and with consent comes back bit-exactly, code from its remote, packages from the
+    registry."""
     interpreter, program = older_python
     remote = tmp_path / "remote.git"
     project.git("clone", "--quiet", "--bare", str(project.root), str(remote))
@@ -434,9 +436,9 @@ def find_another_python() -> Path | None:
 
 def test_another_interpreter_comes_back(home, start, monkeypatch):
     """An environment of another Python is made by uv with exactly that, and holds exactly what was asked for."""
-    from repro_track import environment
+    from repro_track.capture.packages import make_environment_plan, restore_environment
     from repro_track.errors import ReplayError
-    from repro_track.record import Package
+    from repro_track.record.schema import Package
 
     other = find_another_python()
     if other is None:
@@ -444,13 +446,13 @@ def test_another_interpreter_comes_back(home, start, monkeypatch):
     monkeypatch.setenv("PATH", f"{other.parent}{os.pathsep}{os.environ['PATH']}")
     version = start(other, "-c", "import platform; print(platform.python_version())").out.strip()
     package = Package(name="filelock", version="3.20.0")
-    plan = environment.make_environment_plan(version, [package])
-    environment.restore_environment(plan)
+    plan = make_environment_plan(version, [package])
+    restore_environment(plan)
     code = "import platform, filelock; print(platform.python_version(), filelock.__version__)"
     assert start(plan.interpreter, "-c", code).out.split() == [version, "3.20.0"]
-    nowhere = environment.make_environment_plan("3.9.999", [package])
+    nowhere = make_environment_plan("3.9.999", [package])
     with pytest.raises(ReplayError, match=r"3\.9\.999"):
-        environment.restore_environment(nowhere)
+        restore_environment(nowhere)
 
 
 # --- weights ------------------------------------------------------------------------------------------------------
@@ -513,7 +515,7 @@ def test_missing_weights_are_refused_before_the_run(cli, saved_model, tmp_path, 
 def test_a_pipeline_of_the_hub_comes_back_at_its_commit(cli, replay, saved_model, tmp_path):
     """The Hub's branch has moved to other weights since: the replay loads the recorded commit; with the present weights
     it does not come out the same. On a cache folder of our own, as the Hub's library lays it out."""
-    from repro_track.fingerprint import digest_file
+    from repro_track.tensors.digests import digest_file
 
     cache = tmp_path / "hub"
     repository = cache / "models--someone--tiny"
@@ -561,7 +563,7 @@ def test_a_run_of_a_lesser_processor_is_held_down_to_its_instruction_set(cli, ho
     down; with the present numerics it runs on AVX-512."""
     import torch
 
-    from repro_track.record import parse_record, render_record
+    from repro_track.record.reading import parse_record, render_record
 
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         pytest.skip("this machine has no AVX-512: there is nothing to hold down")

@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
-from repro_track import draws, seeding
-from repro_track.fingerprint import digest_tensor
-from repro_track.seeding import make_generators
+from repro_track.determinism import draws
+from repro_track.determinism.generators import make_generators
+from repro_track.determinism.global_generators import list_moved, read_globals
+from repro_track.tensors.digests import digest_tensor
 from tests.conformance import matrix
 
 pytestmark = [
@@ -78,15 +79,16 @@ def test_pipelines_of_the_zoo_repeat(name, cli, tmp_path):
 
 
 def test_a_draw_from_the_gpus_generator_is_found_out():
-    """A draw from the GPU's global generator is named by its line, and the generator is back where the first call left it."""
+    """A draw from the GPU's global generator is named by its line, and the generator is back where the first call left
+    it."""
 
     def draw():
         return torch.randn(3, device="cuda")
 
     torch.ones(1, device="cuda")
-    before = seeding.read_globals()
+    before = read_globals()
     draw()
-    after = seeding.read_globals()
+    after = read_globals()
     found = draws.find_draws(draw, before=before, after=after)
     assert [place.rpartition(" in ")[2] for place in found["cuda:0"]] == ["draw"]
-    assert seeding.list_moved(after, seeding.read_globals()) == []
+    assert list_moved(after, read_globals()) == []

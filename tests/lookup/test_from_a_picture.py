@@ -1,4 +1,5 @@
-"""From a picture to its run, on the embedded store and on a server: by the id in the file, by its pixels, by likeness."""
+"""From a picture to its run, on the embedded store and on a server: by the id in the file, by its pixels, by
+likeness."""
 
 import json
 import os
@@ -40,7 +41,8 @@ def load_picture(run_id, place, folder):
 
 @pytest.mark.parametrize("name", ["png", "webp", "jpeg"])
 def test_by_the_id_in_the_file(pictures, place, cli, tmp_path, name):
-    """A picture of each format, under another name, is found by the id in it: its own run and none of the equal ones."""
+    """A picture of each format, under another name, is found by the id in it: its own run and none of the equal
+    ones."""
     ids, files = pictures
     renamed = tmp_path / f"holiday{files[name].suffix}"
     renamed.write_bytes(files[name].read_bytes())
@@ -51,8 +53,8 @@ def test_by_the_id_in_the_file(pictures, place, cli, tmp_path, name):
 
 @pytest.mark.parametrize("encode", ["png", "webp", "palette"])
 def test_by_its_pixels(pictures, place, cli, tmp_path, encode):
-    """Stripped, re-encoded without loss and renamed: found by the digest of the pixels, with every run that made them; with
-    one pixel changed it is not found so."""
+    """Stripped, re-encoded without loss and renamed: found by the digest of the pixels, with every run that made them;
+    with one pixel changed it is not found so."""
     ids, files = pictures
     with Image.open(files["png"]) as image:
         plain = Image.frombytes(image.mode, image.size, image.tobytes())
@@ -120,7 +122,8 @@ def test_another_picture_is_not_found(pictures, place, cli, tmp_path):
 
 
 def test_a_deleted_run_is_not_found(place, cli, tmp_path):
-    """A run that was deleted in MLflow is found neither by its pixels nor by likeness, also where it was listed before."""
+    """A run that was deleted in MLflow is found neither by its pixels nor by likeness, also where it was listed
+    before."""
     ran = cli("run", "seed=31", APART, "call.num_inference_steps=20", env=place.env)
     picture = load_picture(ran.run_id, place, tmp_path)
     with Image.open(picture) as image:
@@ -146,7 +149,7 @@ def test_replay_follows_from_a_picture(pictures, place, cli, tmp_path):
 
 def test_prompts_travel_only_when_asked(place, cli, tmp_path):
     """A file has the id and the digest, no prompt and no path; with `embed=full` it has the settings."""
-    from repro_track.picture import read_picture
+    from repro_track.media.picture import read_picture
 
     plain = cli("run", "seed=21", "name=secret-name", APART, "call.num_inference_steps=2", env=place.env)
     path = load_picture(plain.run_id, place, tmp_path / "plain")

@@ -39,7 +39,8 @@ def find_artifacts(env, run_id):
 
 
 def test_diff_shows_causes_before_effects(cli, env, recorded):
-    """Only what differs is shown: the seed once and not its consequences, then what came of it; digests are shortened."""
+    """Only what differs is shown: the seed once and not its consequences, then what came of it; digests are
+    shortened."""
     other = cli("run", "seed=4", "num_images=2", STEPS, env=env).run_id
     shown = cli("diff", recorded, other, env=env)
     assert shown.code == 0
@@ -127,7 +128,7 @@ def test_missing_and_added_files_are_seen(cli, env, recorded):
 
 def test_a_forged_manifest_is_seen(cli, env, recorded):
     """Whoever alters a file and writes a new manifest for it is found by the digest that MLflow has of the old one."""
-    from repro_track.manifest import write_manifest
+    from repro_track.store.manifest import write_manifest
 
     folder = find_artifacts(env, recorded)
     kept = folder.parent / "kept"
@@ -147,8 +148,8 @@ def test_a_forged_manifest_is_seen(cli, env, recorded):
 
 
 def test_a_variation_has_the_same_seed_and_one_thing_changed(cli, env, client, recorded, read_record):
-    """`--set` runs the recorded config with one thing changed: the same noise, another picture, both side by side, a run of
-    its own under the recorded one that replays by its own id."""
+    """`--set` runs the recorded config with one thing changed: the same noise, another picture, both side by side, a
+    run of its own under the recorded one that replays by its own id."""
     varied = cli("replay", recorded, "--set", "call.num_inference_steps=6", env=env)
     assert varied.code == 0, varied.err
     run = client.get_run(varied.run_id)
@@ -191,7 +192,8 @@ def test_a_preset_can_be_changed(cli, env, read_record):
     ],
 )
 def test_a_change_that_cannot_be_made_is_refused(cli, env, client, recorded, words, said):
-    """A key that is not there, a value of another type, an unknown preset: one message, and nothing is run or logged."""
+    """A key that is not there, a value of another type, an unknown preset: one message, and nothing is run or
+    logged."""
     before = len(client.search_runs(["1"]))
     result = cli("replay", recorded, *words, env=env)
     assert result.code == 2

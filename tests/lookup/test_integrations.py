@@ -64,8 +64,8 @@ def find_ids(result):
 
 
 def test_an_app_is_tracked_without_a_line_of_code(app, python, cli, env, read_record):
-    """The callback records the app's pipeline call, with the config's seed, and the run replays to the bit; the pipeline is
-    still what it was to the app."""
+    """The callback records the app's pipeline call, with the config's seed, and the run replays to the bit; the
+    pipeline is still what it was to the app."""
     result = python(app, env=env)
     assert "DDIMPipeline diffusers.pipelines.ddim.pipeline_ddim True (1, 8, 8, 1)" in result.out, result.err
     [run] = find_ids(result)

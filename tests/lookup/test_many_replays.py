@@ -1,4 +1,5 @@
-"""Many replays at once: an experiment, a filter, JUnit for CI, the pytest plugin; each with the run that falls short."""
+"""Many replays at once: an experiment, a filter, JUnit for CI, the pytest plugin; each with the run that falls
+short."""
 
 import json
 import os
@@ -62,7 +63,8 @@ def test_a_filter_is_mlflows(cli, env, golden):
 
 
 def test_one_that_falls_short_fails_the_whole(cli, env, golden, tmp_path):
-    """In another instruction set the runs fall short: exit code 1, and JUnit names the verdict, the step and the cause."""
+    """In another instruction set the runs fall short: exit code 1, and JUnit names the verdict, the step and the
+    cause."""
     report = tmp_path / "junit.xml"
     result = cli("replay", *golden, "--numerics", "current", "--junit", report, env={**env, **UNLIKE})
     assert result.code == 1
@@ -100,7 +102,8 @@ def run_pytest(folder, env, text):
 
 
 def test_the_pytest_plugin(env, golden, tmp_path):
-    """`assert_replays` passes where the run comes out, fails with verdict and cause where it does not, and needs no import."""
+    """`assert_replays` passes where the run comes out, fails with verdict and cause where it does not, and needs no
+    import."""
     text = f"""
 def test_good(assert_replays):
     assert_replays("{golden[0]}")

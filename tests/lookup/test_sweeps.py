@@ -45,7 +45,8 @@ def test_members_are_under_one_run(swept, env, client):
 
 
 def test_the_sheet_has_every_picture_in_order(swept, env):
-    """One sheet: a row for each seed by number (2 before 10), a column for each number of steps, each picture a member's."""
+    """One sheet: a row for each seed by number (2 before 10), a column for each number of steps, each picture a
+    member's."""
     members = swept.out.split()
     with Image.open(find_artifact(env, find_sweep(swept), "contact_sheet.png")) as sheet:
         sheet.load()
@@ -83,7 +84,8 @@ def test_a_refused_command_leaves_no_sweep(cli, env, client):
 
 
 def test_what_is_missing_is_made(cli, env, client, tmp_path):
-    """A sweep whose process was killed goes on by its id alone: what is there is not made again, and the sheet is whole."""
+    """A sweep whose process was killed goes on by its id alone: what is there is not made again, and the sheet is
+    whole."""
     program = Path(sys.executable).parent / "repro-track"
     words = ["run", "-m", "seed=5,6,7", STEPS]
     process = subprocess.Popen(
@@ -141,8 +143,8 @@ def test_a_launcher_with_processes(cli, env, client):
 
 
 def test_a_sweep_of_somebody_else_is_not_run(cli, env, swept, tmp_path):
-    """A command in a store is somebody's code: where this machine did not begin the sweep, its id alone starts nothing; the
-    whole command, typed, does."""
+    """A command in a store is somebody's code: where this machine did not begin the sweep, its id alone starts nothing;
+    the whole command, typed, does."""
     sweep, store = find_sweep(swept), f"sqlite:///{env['REPRO_TRACK_HOME']}/mlflow.db"
     other = {"REPRO_TRACK_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": store}
     refused = cli("run", f"sweep.run={sweep}", env=other)

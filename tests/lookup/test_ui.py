@@ -1,5 +1,6 @@
-"""MLflow's UI, looked at in a real browser: the list of runs, the pages of a run, a sweep and a replay, previews by step,
-the report in its sandbox, and the queries of docs/looking_up.md, as typed. Screenshots are kept under test-output/."""
+"""MLflow's UI, looked at in a real browser: the list of runs, the pages of a run, a sweep and a replay, previews by
+step, the report in its sandbox, and the queries of docs/looking_up.md, as typed. Screenshots are kept under
+test-output/."""
 
 import json
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from repro_track.fingerprint import digest_many
+from repro_track.tensors.digests import digest_many
 
 pytestmark = pytest.mark.lookup
 expect.set_options(timeout=20_000)
@@ -26,7 +27,8 @@ def git(folder, *words):
 
 @pytest.fixture(scope="session")
 def runs(place, cli, python, tmp_path_factory):
-    """A run and two replays of it, one of which falls short; a sweep; a run that is not seed-closed: their ids by name."""
+    """A run and two replays of it, one of which falls short; a sweep; a run that is not seed-closed: their ids by
+    name."""
     folder = tmp_path_factory.mktemp("code")
     git(folder, "init", "-q")
     git(folder, "commit", "-q", "--allow-empty", "-m", "first")
@@ -85,8 +87,8 @@ def test_the_list_has_our_columns(page, runs):
 
 
 def test_replays_are_under_their_run(page, runs):
-    """A replay is shown as a child of the run that it replays, with its verdict; members are under their sweep, named by
-    their overrides."""
+    """A replay is shown as a child of the run that it replays, with its verdict; members are under their sweep, named
+    by their overrides."""
     open_list(page, runs)
     expect(page.get_by_text("replay of digits-seed3")).to_have_count(0)
     expand(page, "digits-seed3")
@@ -114,7 +116,8 @@ def is_loaded(picture):
 
 
 def test_the_page_of_a_run(page, runs):
-    """The description shows the pictures, the three digests, what is proven about randomness, and the command to copy."""
+    """The description shows the pictures, the three digests, what is proven about randomness, and the command to
+    copy."""
     open_run(page, runs, "first")
     expect(page.get_by_text(f"repro-track replay {runs['first']}")).to_be_visible()
     assert is_loaded(page.locator("img[src*='preview.png']"))

@@ -1,0 +1,122 @@
+"""Log what came of an attempt: a replay, a variation, a failure.
+
+It never changes the recorded run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from repro_track.attempt.perform import Outcome
+from repro_track.attempt.restore import load_into
+from repro_track.attempt.workspace import Attempt
+from repro_track.capture.machine import read_user
+from repro_track.compare.comparison import Comparison
+from repro_track.compare.findings import Findings
+from repro_track.media.picture import make_contact_sheet, read_picture
+from repro_track.record.choice import render_options
+from repro_track.record.names import PREVIEW_NAME, REPORT_NAME, SIDE_BY_SIDE_NAME
+from repro_track.record.schema import RunRecord
+from repro_track.report.markdown import render_description, render_variation_description
+from repro_track.report.page import render_replay_page, render_run_page
+from repro_track.report.text import comparison_to_json, to_printable
+from repro_track.store.client import Store, StoredRun
+from repro_track.store.filing import log_folder
+from repro_track.store.tags import TAG
+
+
+def start_run(attempt: Attempt, *, store: Store, name: str, parent: StoredRun | None = None) -> StoredRun:
+    """Begin the attempt's own run in MLflow, in the experiment of the recorded run and under it, or under `parent`."""
+    stored = attempt.found.opened.stored
+    above = parent or stored
+    return store.start_run(
+        experiment="repro_track",
+        experiment_id=stored.experiment_id if stored else None,
+        name=name,
+        user=read_user(),
+        source="repro-track replay",
+        parent_id=above.run_id if above else None,
+    )
+
+
+def log_replay(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, tags: Mapping[str, str]) -> None:
+    """Write the report, and log the attempt as a run that points at the recorded one."""
+    found, actual, comparison = outcome.attempt.found, outcome.actual, outcome.comparison
+    handover, recorded_folder = outcome.attempt.handover, outcome.attempt.recorded_folder
+    first_id, folder = found.address, handover.result_folder
+    for output in found.record.outputs:
+        if output.kind == "image" and output.file:
+            load_into(found, output.file, recorded_folder / output.file)
+    page = render_replay_page(
+        found.record,
+        actual,
+        comparison,
+        run_id=first_id,
+        expected_folder=recorded_folder,
+        actual_folder=folder,
+        findings=findings,
+        exact=outcome.exact,
+        options=render_options(handover.choice) + handover.settings.focus.render_options(),
+    )
+    _write_report(folder, page, comparison, findings)
+    log_folder(
+        store,
+        run,
+        folder=folder,
+        description=render_description(actual, run_id=first_id, comparison=comparison, findings=findings),
+        tags={f"{TAG}replay_of": first_id, f"{TAG}verdict": comparison.verdict, **tags},
+        metrics=make_distance_metrics(comparison),
+    )
+
+
+def _write_report(folder: Path, page: str, comparison: Comparison, findings: Findings | None = None) -> None:
+    (folder / REPORT_NAME).write_text(page, encoding="utf-8")
+    data = comparison_to_json(comparison, findings=findings)
+    (folder / "comparison.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+
+
+def log_variation(outcome: Outcome, run: StoredRun, *, store: Store) -> None:
+    """Log a variation as a run of its own that points at the recorded one, with a picture of both side by side."""
+    found, folder = outcome.attempt.found, outcome.attempt.handover.result_folder
+    first_id, changes = found.address, " ".join(outcome.attempt.handover.settings.changes)
+    page = render_run_page(outcome.actual, run_id=run.run_id, folder=folder)
+    _write_report(folder, page, outcome.comparison)
+    load_into(found, PREVIEW_NAME, outcome.attempt.recorded_folder / PREVIEW_NAME)
+    pair = [outcome.attempt.recorded_folder / PREVIEW_NAME, folder / PREVIEW_NAME]
+    if all(path.is_file() for path in pair):
+        pictures = [read_picture(path).pixels for path in pair]
+        sheet = make_contact_sheet(pictures, labels=["recorded", to_printable(changes, limit=60)], columns=1)
+        sheet.save(folder / SIDE_BY_SIDE_NAME)
+    log_folder(
+        store,
+        run,
+        folder=folder,
+        description=render_variation_description(outcome.actual, run_id=run.run_id, of=first_id, changes=changes),
+        tags={f"{TAG}variation_of": first_id, f"{TAG}variation": changes},
+    )
+
+
+def log_failure(attempt: Attempt, actual: RunRecord, *, store: Store, run: StoredRun) -> None:
+    """Log an attempt whose child failed."""
+    first_id = attempt.found.address
+    description = render_description(actual, run_id=first_id)
+    tags = {f"{TAG}replay_of": first_id}
+    log_folder(store, run, folder=attempt.handover.result_folder, description=description, tags=tags)
+
+
+def make_distance_metrics(comparison: Comparison) -> dict[str, Any]:
+    """Make the metrics of a replay: the largest distance of any output; empty where all are equal."""
+    distances = [output.distance for output in comparison.outputs if output.distance]
+    if not distances:
+        return {}
+    metrics = {
+        "distance.max_abs": max(distance.max_abs for distance in distances),
+        "distance.mean_abs": max(distance.mean_abs for distance in distances),
+        "distance.share_different": max(distance.share_different for distance in distances),
+        "distance.psnr_db": min(distance.psnr_db for distance in distances),
+    }
+    similarities = [distance.ssim for distance in distances if distance.ssim is not None]
+    return {**metrics, "distance.ssim": min(similarities)} if similarities else metrics

@@ -1,0 +1,76 @@
+"""One attempt in its order: restore, run, compare.
+
+This process never loads torch, and never touches the user's working tree, environment or logged runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro_track.attempt.child import read_result, started_child
+from repro_track.attempt.restore import restore
+from repro_track.attempt.workspace import Attempt
+from repro_track.compare.comparison import Comparison, compare_runs
+from repro_track.compare.outputs import Exact
+from repro_track.compare.verdict import Tolerance
+from repro_track.record.names import LATENTS_NAME, OUTPUT_TENSORS_NAME
+from repro_track.record.schema import RunRecord
+from repro_track.tensors.host import load_tensors
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an attempt. `exact`: the recorded and the actual tensors, where any digest differs."""
+
+    attempt: Attempt
+    actual: RunRecord
+    comparison: Comparison
+    exact: tuple[Exact, Exact] | None = None
+
+
+def judge(attempt: Attempt, actual: RunRecord, *, profile: Tolerance) -> Outcome:
+    """Compare what the child left with what was recorded. The exact tensors are loaded only where a digest differs."""
+    focus, folder = attempt.handover.settings.focus, attempt.handover.result_folder
+    expected, actual_part = focus.narrow(attempt.found.record), focus.narrow(actual)
+    attempt.recorded_folder.mkdir(exist_ok=True)
+    equal = [output.sha256 for output in expected.outputs] == [output.sha256 for output in actual_part.outputs]
+    exact = None if equal else (attempt.found.opened.load_exact(attempt.recorded_folder), _load_exact(folder))
+    expected_exact, actual_exact = exact or (Exact(), Exact())
+    if focus.image is not None:  # the latents are those of the whole batch
+        expected_exact, actual_exact = (Exact(one.outputs) for one in (expected_exact, actual_exact))
+    comparison = compare_runs(
+        expected, actual_part, expected_exact=expected_exact, actual_exact=actual_exact, tolerance=profile
+    )
+    return Outcome(attempt, actual, comparison, exact)
+
+
+def _load_exact(folder: Path) -> Exact:
+    latents = folder / LATENTS_NAME
+    return Exact(load_tensors(folder / OUTPUT_TENSORS_NAME), load_tensors(latents) if latents.is_file() else {})
+
+
+def perform(
+    attempt: Attempt,
+    *,
+    profile: Tolerance,
+    meanwhile: Callable[[], object] = lambda: None,
+    quiet: bool = False,
+) -> Outcome:
+    """Restore, run, compare.
+
+    Args:
+        attempt: from `planned`.
+        profile: for `within-tolerance`.
+        meanwhile: called while the child runs.
+        quiet: keep what the child says to ourselves.
+
+    Raises:
+        ReplayError: something cannot be restored, or the child left no finished run.
+    """
+    restore(attempt)
+    with started_child(attempt, quiet=quiet) as child:
+        meanwhile()
+        code = child.wait()
+    return judge(attempt, read_result(attempt, code=code), profile=profile)

@@ -1,0 +1,297 @@
+"""A record to a `ReplayPlan`: what would be restored, what cannot be, what can be expected. Nothing is restored here.
+
+It reads this machine (never torch, never the network) and writes nothing but the present source's changes, into the
+replay's own folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro_track.attempt.weights import WeightPlan, plan_weights
+from repro_track.capture.checkout import SourcePlan, make_source_plan
+from repro_track.capture.command import Move, find_repository_place, find_script, make_child_argv
+from repro_track.capture.machine import capture_environment
+from repro_track.capture.packages import PROGRAM, EnvironmentPlan, list_editable_paths, make_environment_plan
+from repro_track.capture.source import capture_source
+from repro_track.compare.differences import (
+    Difference,
+    list_environment_differences,
+    list_source_differences,
+    make_difference,
+)
+from repro_track.compare.verdict import expect_verdict
+from repro_track.config.locations import list_written_paths, resolve_store_uri
+from repro_track.config.presets import read_preset
+from repro_track.config.schema import PipelineConfig
+from repro_track.determinism import numerics
+from repro_track.errors import UsageError
+from repro_track.record.choice import Choice
+from repro_track.record.places import find_factor, name_numeric, name_package
+from repro_track.record.schema import Environment, Package, RunRecord, Source, Unavailable
+from repro_track.tensors.digests import digest_file
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """What a replay will do, and what can be expected of it. Printing, scripting and executing are its readers.
+
+    `code`, `packages`, `script` `None`: the present ones are used; `script` is the recorded script's name where the
+    script is all that was recorded. `move` says where the recorded folder of the code will be. `variables` are set for
+    the child before it starts (`None`: unset). `restored` differences are brought back, `differences` stay. `argv` and
+    `cwd` are as they will be once all is restored.
+    """
+
+    record_id: str
+    folder: str
+    argv: tuple[str, ...]
+    cwd: str
+    move: Move | None
+    code: SourcePlan | None
+    script: str | None
+    packages: EnvironmentPlan | None
+    import_path: tuple[str, ...]
+    variables: Mapping[str, str | None]
+    weights: tuple[WeightPlan, ...]
+    pipelines: Mapping[str, Mapping[str, Any]]
+    restored: tuple[Difference, ...]
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
+    expected_verdict: str
+    because: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as data."""
+        data = dataclasses.asdict(self)
+        if self.move:
+            data["move"] = {"old": str(self.move.old), "new": str(self.move.new)}
+        if self.code:
+            data["code"]["submodules"] = [submodule.model_dump() for submodule in self.code.submodules]
+        return data
+
+
+def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
+    """Plan the replay of a record.
+
+    Args:
+        record: what is to be replayed.
+        folder: the replay's own folder.
+        choice: what is left as it is now.
+
+    Raises:
+        ReplayError: there is nothing that could be started; the source or a weight file is not to be had.
+        RefusedError: a value in the record that git could take for something else.
+    """
+    notes: list[str] = []
+    present = capture_environment(torch_build=Unavailable(unavailable="not read before a replay"))
+    code, script = _plan_code(record, choice=choice, notes=notes)
+    move = _find_move(record, code=code, script=script, folder=folder)
+    packages = _plan_packages(record, present.packages, choice=choice, move=move)
+    import_path = packages.paths if packages else ()
+    if move and code and not packages:
+        import_path = list_editable_paths(present.packages, relocate=move.find)
+        notes += [f"imported from the restored source: {path}" for path in import_path]
+    cwd = _choose_cwd(record, move=move if code else None, folder=folder, notes=notes)
+    if script:
+        import_path = (str(Path(str(record.command.script)).parent), *import_path)
+    if record.command.kind == "notebook":
+        import_path = (cwd, *import_path)  # a notebook imports from the folder that it runs in
+    variables, caps = _plan_variables(record, present, choice=choice, move=move)
+    if caps:
+        notes.append(
+            f"this machine has AVX-512, the recorded one had not: its kernels are held down ({', '.join(caps)})"
+        )
+    weights = plan_weights(record, code=code, choice=choice)
+    # what the run's own policy sets is set in the child, too
+    own = _read_policy_variables(record)
+    present = present.model_copy(update={"variables": {**present.variables, **own}})
+    found = list_environment_differences(record.environment, present)
+    if record.command.kind != "config" or Path(__file__).is_relative_to(str(record.source.repository)):
+        # the repository that `repro-track run` happens to be started in has no say, unless the program is developed there
+        found += list_source_differences(record.source, _capture_present_source(record, folder=folder))
+    found += tuple(make_difference(one.place, one.expected, one.actual) for one in weights)
+    restored, staying = _sort(found, choice=choice, code=code, packages=packages, weights=weights)
+    verdict, because = expect_verdict(staying)
+    interpreter = packages.interpreter if packages else sys.executable
+    if need := _find_missing_device(record, present):
+        because = (need, *because)
+    return ReplayPlan(
+        record_id=record.record_id,
+        folder=str(folder),
+        argv=tuple(make_child_argv(record.command, folder=folder, interpreter=interpreter, move=move)),
+        cwd=cwd,
+        move=move,
+        code=code,
+        script=script,
+        packages=packages,
+        import_path=import_path,
+        variables=variables,
+        weights=weights,
+        pipelines=_pin_pipelines(record, choice=choice),
+        restored=restored,
+        differences=staying,
+        notes=(*notes, *(packages.notes if packages else ())),
+        expected_verdict=verdict,
+        because=because,
+    )
+
+
+def _plan_code(record: RunRecord, *, choice: Choice, notes: list[str]) -> tuple[SourcePlan | None, str | None]:
+    """Plan the source, or the script alone where that is all that was recorded."""
+    started = record.command
+    if started.kind == "config" or not choice.restores("code"):
+        return None, None  # `repro-track run` is the present program, given the recorded config
+    places = [Path.cwd()]
+    if isinstance(record.source.repository, str):
+        places.insert(0, Path(record.source.repository))
+    plan = make_source_plan(record.source, places=[place for place in places if place.is_dir()])
+    if isinstance(plan, SourcePlan):
+        if plan.tree is None:
+            notes.append(f"the restored source cannot be proven to be what ran: {_to_text(record.source.tree)}")
+        notes.extend(f"not kept with the run: {name} ({reason})" for name, reason in record.source.left_out.items())
+        return plan, None
+    script = find_script(started, folder=Path())
+    digest = record.source.script_sha256
+    if script is None or started.kind == "notebook" or not isinstance(digest, str):
+        return None, None
+    if script.is_file() and digest_file(script) == digest:
+        return None, None
+    notes.append(f"{_to_text(plan)}: the script alone is restored, what it imports from its folder is as it is now")
+    return None, script.name
+
+
+def _to_text(value: Any) -> str:
+    return value.unavailable if isinstance(value, Unavailable) else str(value)
+
+
+def _find_move(record: RunRecord, *, code: SourcePlan | None, script: str | None, folder: Path) -> Move | None:
+    """Say which recorded folder is where in the replay."""
+    if code:
+        return Move(Path(str(record.source.repository)), folder / "tree")
+    if script:
+        return Move(Path(str(record.command.script)).parent, folder / "script")
+    return None
+
+
+def _choose_cwd(record: RunRecord, *, move: Move | None, folder: Path, notes: list[str]) -> str:
+    cwd = move.find(record.command.cwd) if move else record.command.cwd
+    if cwd != record.command.cwd or Path(cwd).is_dir():
+        return cwd
+    if record.command.kind != "config":
+        notes.append(f"{cwd}, where the run was started, is not there: an empty folder stands for it")
+    return str(folder / "cwd")
+
+
+def _capture_present_source(record: RunRecord, *, folder: Path) -> Source:
+    """Capture the clone at hand: the recorded one, else the one that we are in."""
+    place = find_repository_place(record.command)
+    return capture_source(
+        script=find_script(record.command, folder=folder / "recorded"),
+        place=place if place.is_dir() else Path.cwd(),
+        folder=folder / "present-source",
+        exclude=list_written_paths(resolve_store_uri()),
+    )
+
+
+def _plan_packages(
+    record: RunRecord, present: tuple[Package, ...], *, choice: Choice, move: Move | None
+) -> EnvironmentPlan | None:
+    """Plan an environment of the recorded packages that are restored and the present ones that are not; `None`: the
+    present environment is that already."""
+    then = {package.name: package for package in record.environment.packages}
+    now = {package.name: package for package in present}
+    chosen = {
+        name: (then if choice.restores(name_package(name)) else now).get(name)
+        for name in sorted({*then, *now} - {PROGRAM})
+    }
+    python = record.environment.interpreter.version if choice.restores("env:python") else platform.python_version()
+    if python == platform.python_version() and all(package == now.get(name) for name, package in chosen.items()):
+        return None
+    program = [now[PROGRAM]] if PROGRAM in now else []
+    return make_environment_plan(
+        python,
+        [*program, *(package for package in chosen.values() if package)],
+        relocate=move.find if move else str,
+    )
+
+
+def _plan_variables(
+    record: RunRecord, present: Environment, *, choice: Choice, move: Move | None
+) -> tuple[dict[str, str | None], tuple[str, ...]]:
+    """Return the variables to set for the child, and those among them that hold its kernels down."""
+    recorded = record.environment.variables
+    variables = {name: value for name, value in recorded.items() if choice.restores(name_numeric(name))}
+    if move and (path := variables.get("PYTHONPATH")):
+        variables["PYTHONPATH"] = os.pathsep.join(move.find(entry) for entry in path.split(os.pathsep))
+    isa = present.machine.cpu_isa
+    capability = record.numerics.state.get("cpu_capability")
+    if not choice.restores("numerics:isa") or isinstance(isa, Unavailable):
+        return variables, ()
+    caps = numerics.make_isa_caps(capability, recorded, present_isa=isa)
+    return {**variables, **caps}, tuple(caps)
+
+
+def _read_policy_variables(record: RunRecord) -> dict[str, str]:
+    """Read the variables that the recorded policy sets by itself; none for a policy of the script's own."""
+    try:
+        return dict(read_preset("determinism", record.numerics.policy)["environment"])
+    except UsageError:
+        return {}
+
+
+def _find_missing_device(record: RunRecord, present: Environment) -> str | None:
+    devices = {part.device for call in record.calls for part in call.components if part.device}
+    if any(device.startswith("cuda") for device in devices) and isinstance(present.gpu_driver, Unavailable):
+        return f"it ran on {', '.join(sorted(devices))}, and there is no NVIDIA driver here: it cannot run"
+    return None
+
+
+def _pin_pipelines(record: RunRecord, *, choice: Choice) -> dict[str, dict[str, Any]]:
+    """Return the recorded pipeline group of each stage (no name: the only one), with the Hub's commit instead of a
+    branch that moves, if weights are restored; empty for a script."""
+    if record.command.kind != "config":
+        return {}
+    known = {field.name for field in dataclasses.fields(PipelineConfig)}
+    stages = record.config.resolved.get("stages") or {"": record.config.resolved}
+    commits = {call.stage or "": call.commit for call in record.calls}
+    pinned = {}
+    for stage, config in stages.items():
+        recorded = {name: value for name, value in config.get("pipeline", {}).items() if name in known}
+        commit = commits.get(stage)
+        if recorded.get("repo_id") and isinstance(commit, str) and choice.restores("weights"):
+            recorded["revision"] = commit
+        pinned[stage] = recorded
+    return pinned
+
+
+def _sort(
+    found: tuple[Difference, ...],
+    *,
+    choice: Choice,
+    code: SourcePlan | None,
+    packages: EnvironmentPlan | None,
+    weights: tuple[WeightPlan, ...],
+) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
+    """Sort differences into those that the plan brings back and those that stay."""
+    lost = {plan.place for plan in weights if plan.source is None or not choice.restores("weights")}
+
+    def is_restored(difference: Difference) -> bool:
+        label = find_factor(difference.place)
+        if label is None or not choice.restores(label) or difference.place in lost:
+            return False
+        if label == "code":
+            return code is not None
+        return packages is not None if label.startswith("env:") else True
+
+    ranked = sorted(found, key=lambda difference: difference.power)
+    return (
+        tuple(difference for difference in ranked if is_restored(difference)),
+        tuple(difference for difference in ranked if not is_restored(difference)),
+    )

@@ -1,0 +1,152 @@
+"""Write everything that the child of a replay needs: code, packages, weights, config, states, cells.
+
+It never writes outside of the attempt's folder and the user's caches.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from repro_track.attempt.weights import digest_present, list_weights
+from repro_track.attempt.workspace import Attempt
+from repro_track.capture.checkout import check_kept, list_kept_names, restore_source
+from repro_track.capture.command import Move, check_script
+from repro_track.capture.packages import restore_environment
+from repro_track.config.builtin import BUILTIN, find_builtin
+from repro_track.config.presets import make_changed
+from repro_track.errors import ReplayError
+from repro_track.lookup.found import FoundRun
+from repro_track.record.names import CONFIG_NAME, NOTEBOOK_NAME, STATES_NAME
+from repro_track.record.schema import RunRecord
+
+
+def restore(attempt: Attempt) -> None:
+    """Write everything that the child needs: code, packages, weights, config, generator states, notebook cells.
+
+    Raises:
+        ReplayError: something recorded cannot be brought back.
+        RefusedError: an artifact is not the recorded one.
+    """
+    plan, found, handover = attempt.plan, attempt.found, attempt.handover
+    record, folder = found.record, handover.folder
+    handover.write()
+    focus = handover.settings.focus
+    if focus.call is not None or any(one.made_by == "caller" for one in record.seeds.generators):
+        load_into(found, STATES_NAME, handover.states_path)
+    for call in record.calls:
+        for one in call.inputs:
+            if one.origin or handover.choice.restores("inputs") or focus.call == call.index:
+                load_into(found, one.file, folder / one.file)
+    if record.command.kind == "notebook":
+        load_into(found, NOTEBOOK_NAME, folder / NOTEBOOK_NAME)
+        check_kept(folder / NOTEBOOK_NAME, str(record.source.script_sha256))
+    if plan.code and plan.move:
+        for name in list_kept_names(plan.code):
+            load_into(found, name, attempt.recorded_folder / name)
+        restore_source(plan.code, kept=attempt.recorded_folder, target=plan.move.new)
+        _link_ignored(record, move=plan.move)
+        if handover.choice.restores("weights"):
+            _check_restored_weights(record, move=plan.move)
+    if plan.script:
+        load_into(found, f"source/{plan.script}", folder / "script" / plan.script)
+        check_kept(folder / "script" / plan.script, str(record.source.script_sha256))
+    if plan.packages:
+        restore_environment(plan.packages)
+    if record.command.kind == "config":
+        _write_config(attempt)
+    check_script(list(plan.argv), command=record.command)
+    cwd = Path(plan.cwd)
+    if folder in cwd.parents:
+        cwd.mkdir(parents=True, exist_ok=True)
+
+
+def load_into(found: FoundRun, path: str, target: Path) -> None:
+    """Copy one artifact of the recorded run to a file; where there is none, there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = found.opened.load_artifact(path, Path(folder))
+        if loaded is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(loaded, target)
+
+
+def _link_ignored(record: RunRecord, *, move: Move) -> None:
+    """Let the restored source see the weights that lie in the clone and are not part of its tree (ignored by git)."""
+    named = [Path(record.command.cwd) / call.name_or_path for call in record.calls if call.name_or_path]
+    for path in [*named, *(one.path.parent for one in list_weights(record))]:
+        if not path.is_relative_to(move.old) or not path.exists():
+            continue
+        missing = move.new / path.relative_to(move.old)
+        if missing.exists():
+            continue
+        while not missing.parent.exists():
+            missing = missing.parent
+        missing.symlink_to(move.old / missing.relative_to(move.new))
+
+
+def _check_restored_weights(record: RunRecord, *, move: Move) -> None:
+    """Check that weights that are part of the restored source are the recorded ones, before anything runs.
+
+    Raises:
+        ReplayError: one is not.
+    """
+    for one in list_weights(record):
+        if not one.path.is_relative_to(move.old) or one.weight.origin == "hub":
+            continue
+        actual = digest_present(move.new / one.path.relative_to(move.old))
+        if actual != one.weight.sha256:
+            raise ReplayError(
+                f"the weights {one.path} of the restored source are not the recorded ones: {actual}",
+                expected=f"sha256 {one.weight.sha256}",
+                advice="replay with what is there: --weights current",
+            )
+
+
+def _write_config(attempt: Attempt) -> None:
+    """Write the resolved config for the child, with each pipeline pinned, and found where its weights are now."""
+    import yaml
+
+    plan, folder = attempt.plan, attempt.handover.folder
+    resolved = copy.deepcopy(attempt.found.record.config.resolved)
+    replaced = {Path(one.path): Path(one.source) for one in plan.weights if one.source and Path(one.source).is_file()}
+    for stage, pinned in plan.pipelines.items():
+        config = resolved["stages"][stage] if stage else resolved
+        config["pipeline"] = chosen = dict(pinned)
+        if path := chosen.get("path"):
+            base = Path(find_builtin(path.removeprefix(BUILTIN)) if path.startswith(BUILTIN) else path)
+            inside = {one: other for one, other in replaced.items() if one.is_relative_to(base)}
+            if inside:
+                chosen["path"] = str(
+                    _shadow_pipeline(base, replaced=inside, target=folder / f"pipeline-{stage or 'only'}")
+                )
+        for wanted in config.get("adapters", {}).values():
+            for adapter in wanted.values():
+                adapter["path"] = str(replaced.get(Path(adapter["path"]), adapter["path"]))
+    if changes := attempt.handover.settings.changes:
+        resolved = make_changed(resolved, changes)
+    (folder / CONFIG_NAME).write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+
+
+def _shadow_pipeline(base: Path, *, replaced: Mapping[Path, Path], target: Path) -> Path:
+    """Make a folder that looks like a saved pipeline, by links, in which some files are other ones.
+
+    Raises:
+        ReplayError: the pipeline's folder is gone, and the weights that were found are not in another like it.
+    """
+    if not base.is_dir():
+        recorded, other = next(iter(replaced.items()))
+        inside = recorded.relative_to(base)
+        moved = other.parents[len(inside.parts) - 1]
+        if moved / inside != other or not (moved / "model_index.json").is_file():
+            raise ReplayError(f"the pipeline's folder {base} is not there", expected="the folder that was loaded")
+    else:
+        moved = base
+    for file in sorted(moved.rglob("*")):
+        if file.is_file():
+            inside = file.relative_to(moved)
+            (target / inside).parent.mkdir(parents=True, exist_ok=True)
+            (target / inside).symlink_to(replaced.get(base / inside, file).absolute())
+    return target

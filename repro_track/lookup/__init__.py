@@ -1,0 +1,4 @@
+"""Find logged runs, compare and verify them.
+
+It never runs one.
+"""

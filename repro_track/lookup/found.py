@@ -1,0 +1,103 @@
+"""A logged run and where it is, and the store that is meant, opened once.
+
+It never runs a logged run, and never loads torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+
+from repro_track.compare.outputs import Exact
+from repro_track.config.locations import resolve_store_uri
+from repro_track.errors import ReproTrackError, StoreError
+from repro_track.record.names import LATENTS_NAME, OUTPUT_TENSORS_NAME
+from repro_track.record.schema import RunRecord
+from repro_track.store.client import Store, StoredRun
+from repro_track.tensors.host import HostTensor, load_tensors
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A record and where it is: in a store, in a folder, or both. `how` says by what a picture's run was found."""
+
+    record: RunRecord
+    run_id: str | None
+    link: str | None
+    store: Store | None
+    stored: StoredRun | None
+    folder: Path | None
+    how: str | None = None
+
+    @property
+    def address(self) -> str:
+        """MLflow's run id; the record's own where it is in no store."""
+        return self.run_id or self.record.record_id
+
+    @cached_property
+    def opened(self) -> FoundRun:
+        """This run with its store, in which it is looked up now if it was recalled without.
+
+        Raises:
+            StoreError: the record there is another one: altered since this machine logged it.
+        """
+        if self.folder is not None or self.stored is not None or self.run_id is None:
+            return self
+        store = open_store()
+        stored = store.find_run(self.run_id)
+        if store.load_record(stored) != self.record:
+            raise StoreError(
+                f"the record of run {self.run_id} in the store is not the one that this machine logged",
+                expected="the record as it was logged",
+                advice="see repro-track verify; to replay the stored record all the same, give a prefix of the id and --trust",
+            )
+        return replace(self, store=store, stored=stored, link=stored.link)
+
+    def load_artifact(self, path: str, target: Path) -> Path | None:
+        """Return the path of an artifact on this machine, loaded into `target` if need be; `None`: there is none."""
+        if self.folder is not None:
+            return self.folder / path if (self.folder / path).is_file() else None
+        if self.store is None or self.stored is None:
+            return None
+        try:
+            return self.store.load_artifact(self.stored, path, target)
+        except ReproTrackError:
+            return None
+
+    def load_all(self, target: Path) -> Path:
+        """Return a folder with all artifacts of the run, loaded into `target` if need be.
+
+        Raises:
+            StoreError: they cannot be loaded.
+        """
+        if self.folder is not None:
+            return self.folder
+        here = self.opened
+        if here.store is None or here.stored is None:
+            raise StoreError("the run is in no store", expected="a logged run")
+        return here.store.load_artifacts(here.stored, target)
+
+    def load_output_tensors(self, target: Path) -> dict[str, HostTensor]:
+        """Load the exact outputs; empty where they are not to be had."""
+        return self._load_tensors(OUTPUT_TENSORS_NAME, target)
+
+    def load_exact(self, target: Path) -> Exact:
+        """Load everything that is needed where digests differ."""
+        return Exact(self.load_output_tensors(target), self._load_tensors(LATENTS_NAME, target))
+
+    def _load_tensors(self, name: str, target: Path) -> dict[str, HostTensor]:
+        path = self.load_artifact(name, target)
+        return load_tensors(path) if path is not None else {}
+
+
+_open_once = cache(Store)
+
+
+def open_store() -> Store:
+    """Open the store that is meant, once for the process.
+
+    Raises:
+        UsageError, StoreError: it cannot be used.
+    """
+    return _open_once(resolve_store_uri())

@@ -1,0 +1,4 @@
+"""Values that a call takes and gives, as files.
+
+It never changes a value.
+"""

@@ -1,0 +1,4 @@
+"""Everything that touches a diffusers pipeline.
+
+It never keeps a list of what diffusers has.
+"""

@@ -1,0 +1,207 @@
+"""A config to a diffusers pipeline, with its scheduler, adapters and switches.
+
+It never keeps a list of what diffusers has: classes come from diffusers itself. It runs nothing but what diffusers
+ships (no remote code).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from repro_track.config.builtin import BUILTIN, find_builtin
+from repro_track.config.schema import PipelineConfig, SchedulerConfig, StageConfig
+from repro_track.errors import PipelineError, UsageError, first_line
+from repro_track.pipelines.adapters import load_adapters
+from repro_track.pipelines.switches import apply_switches
+from repro_track.record.schema import Component, WeightFile
+
+
+def resolve_location(config: PipelineConfig) -> str:
+    """Say where the pipeline is: an absolute folder, or a Hub repository's id.
+
+    Raises:
+        UsageError: neither or both are given, or the folder is not there or holds no pipeline.
+    """
+    if (config.path is None) == (config.repo_id is None):
+        raise UsageError(
+            f"pipeline.path is {config.path!r} and pipeline.repo_id is {config.repo_id!r}",
+            expected="exactly one of them",
+            advice="pipeline=local pipeline.path=DIR, or pipeline=hub pipeline.repo_id=OWNER/NAME",
+        )
+    if config.path is None:
+        return str(config.repo_id)
+    if config.path.startswith(BUILTIN):
+        return find_builtin(config.path.removeprefix(BUILTIN))
+    folder = Path(config.path).expanduser().absolute()
+    if not folder.is_dir():
+        raise UsageError(
+            f"pipeline.path is {config.path}, and there is no such folder",
+            expected="a folder that save_pretrained wrote",
+            advice="check the path (relative ones start at the working directory)",
+        )
+    if not (folder / "model_index.json").is_file():
+        raise UsageError(f"{folder} has no model_index.json", expected="a folder that save_pretrained wrote")
+    return str(folder)
+
+
+def get_diffusers_class(name: str, *, base: str, key: str) -> type:
+    """Find a class of diffusers by name.
+
+    Raises:
+        UsageError: diffusers has no such class, or it is not a subclass of `base`; with the nearest names.
+    """
+    import diffusers
+
+    for place in (diffusers, diffusers.schedulers):  # some schedulers are exported by their own package alone
+        found = getattr(place, name, None) if name in dir(place) else None
+        if isinstance(found, type) and issubclass(found, getattr(diffusers, base)):
+            return found
+    near = difflib.get_close_matches(name, [entry for entry in dir(diffusers) if entry[:1].isupper()], n=3)
+    raise UsageError(
+        f"{key} is {name!r}, which is no {base.removesuffix('Mixin')} of diffusers {diffusers.__version__}",
+        expected=f"the name of a class{', for example ' + ', '.join(near) if near else ''}",
+    )
+
+
+def build_pipeline(stage: StageConfig, *, dtype: str, device: str) -> tuple[Any, tuple[WeightFile, ...]]:
+    """Load a pipeline, swap its scheduler if asked, load its adapters, move it to its device, set its switches.
+
+    Returns:
+        the pipeline, and the files of its adapters.
+
+    Raises:
+        UsageError: a class, folder, dtype or device that is not there.
+        PipelineError: diffusers cannot load it.
+    """
+    import torch
+    from diffusers.utils import is_accelerate_available
+
+    config = stage.pipeline
+    location = resolve_location(config)
+    torch_dtype = getattr(torch, dtype, None)
+    if not isinstance(torch_dtype, torch.dtype):
+        raise UsageError(f"dtype is {dtype!r}", expected="float32, float16, bfloat16 or float64")
+    target = check_device(device)
+    pipeline_class: Any = get_diffusers_class(
+        config.class_name or "DiffusionPipeline", base="DiffusionPipeline", key="pipeline.class_name"
+    )
+    named: dict[str, Any] = {
+        name: value for name, value in (("revision", config.revision), ("variant", config.variant)) if value is not None
+    }
+    if not is_accelerate_available():
+        named["low_cpu_mem_usage"] = False  # the default without accelerate is the same, and a warning
+    _quieten_diffusers()
+    named |= {"dtype": torch_dtype, **config.arguments}
+    try:
+        try:
+            pipe = pipeline_class.from_pretrained(location, **named)
+        except (ValueError, AttributeError, ImportError):
+            with _deprecated_found(location, revision=config.revision) as is_deprecated:
+                if not is_deprecated:
+                    raise
+                pipe = pipeline_class.from_pretrained(location, **named)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError) as error:
+        raise PipelineError(
+            f"{pipeline_class.__name__} cannot be loaded from {location}: {first_line(error)}",
+            advice="check the folder or the repository's id, the revision, and whether the Hub can be reached"
+            if config.repo_id
+            else "check the folder: model_index.json and every component that it names",
+        ) from error
+    if hasattr(pipe, "scheduler"):
+        pipe.scheduler = _build_scheduler(pipe, stage.scheduler)
+    elif stage.scheduler.class_name or stage.scheduler.config:
+        raise UsageError(f"a scheduler is given, and {pipeline_class.__name__} has no component of that name")
+    pipe.set_progress_bar_config(disable=None)  # tqdm's own rule: shown on a terminal only
+    files = load_adapters(pipe, stage.adapters)
+    pipe = pipe.to(target)
+    apply_switches(pipe, stage.switches)
+    return pipe, files
+
+
+@contextlib.contextmanager
+def _deprecated_found(location: str, *, revision: str | None) -> Iterator[bool]:
+    """Let diffusers' loader find the classes that it has moved into `pipelines.deprecated`, where it does not look
+    itself (0.42: UnCLIP, Stable Cascade); return whether the pipeline names any."""
+    import diffusers
+    from diffusers import pipelines
+    from diffusers.pipelines import deprecated
+
+    index = diffusers.DiffusionPipeline.load_config(location, revision=revision)
+    declared = [pair[1] for pair in index.values() if isinstance(pair, (list, tuple)) and len(pair) == 2 and pair[1]]
+    missing = {name for name in declared if not hasattr(diffusers, name)}
+    with contextlib.ExitStack() as stack:
+        found = False
+        for one in pkgutil.iter_modules(deprecated.__path__):
+            folder = importlib.import_module(f"{deprecated.__name__}.{one.name}")
+            for name in {name for name in missing if hasattr(folder, name)}:
+                # a repository names the folder that the class was in, or diffusers itself
+                for owner, attribute, value in (
+                    (diffusers, name, getattr(folder, name)),
+                    (pipelines, one.name, folder),
+                ):
+                    if attribute not in vars(owner):
+                        setattr(owner, attribute, value)
+                        stack.callback(delattr, owner, attribute)
+                found = True
+        yield found
+
+
+def _quieten_diffusers() -> None:
+    """No bar for loading: a person sees the denoising steps, a log sees neither."""
+    from diffusers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def check_device(device: str) -> Any:
+    """Return torch's device.
+
+    Raises:
+        UsageError: it has no such name, or this machine has none.
+    """
+    import torch
+
+    try:
+        target = torch.device(device)
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"device is {device!r}, and it cannot be used here: {first_line(error)}",
+            expected="cpu, or cuda, cuda:1, mps where torch finds one",
+        ) from error
+    return target
+
+
+def _build_scheduler(pipe: Any, config: SchedulerConfig) -> Any:
+    if config.class_name is None and not config.config:
+        return pipe.scheduler
+    scheduler_class = type(pipe.scheduler)
+    if config.class_name is not None:
+        scheduler_class = get_diffusers_class(config.class_name, base="SchedulerMixin", key="scheduler.class_name")
+    known = set(inspect.signature(scheduler_class.__init__).parameters) - {"self"}
+    if unknown := sorted(set(config.config) - known):
+        near = difflib.get_close_matches(unknown[0], sorted(known), n=1)
+        raise UsageError(
+            f"scheduler.config.{unknown[0]} is no setting of {scheduler_class.__name__}",
+            expected="one of " + ", ".join(sorted(known)),
+            advice=f"did you mean {near[0]}?" if near else None,
+        )
+    return scheduler_class.from_config(pipe.scheduler.config, **config.config)
+
+
+def build_recorded_scheduler(part: Component) -> Any:
+    """Build a scheduler of the class and config that a record names.
+
+    Raises:
+        UsageError: this diffusers has no such class.
+    """
+    name = part.class_name.rpartition(".")[2]
+    scheduler_class: Any = get_diffusers_class(name, base="SchedulerMixin", key=part.name)
+    return scheduler_class.from_config(part.config)

@@ -1,0 +1,68 @@
+"""Names in a run's folder and in a record: artifacts, calls, states of generators.
+
+It names things, and never looks whether they are there.
+"""
+
+from __future__ import annotations
+
+import re
+
+RECORD_NAME = "record.json"
+CONFIG_NAME = "config.yaml"
+OUTPUT_TENSORS_NAME = "outputs/outputs.safetensors"
+LATENTS_NAME = "outputs/latents.safetensors"
+STATES_NAME = "inputs/generator_states.safetensors"
+BUNDLE_NAME = "source/repository.bundle"
+
+
+NOTEBOOK_NAME = "source/notebook.py"
+
+
+REPORT_NAME = "report.html"
+PREVIEW_NAME = "preview.png"
+SIDE_BY_SIDE_NAME = "side_by_side.png"
+SHEET_NAME = "contact_sheet.png"
+
+
+MANIFEST_NAME = "SHA256SUMS"
+
+
+SWEEP_NAME = "sweep.json"
+
+
+def name_call(index: int) -> str:
+    """Name a call, as its generators' names begin in a record."""
+    return f"call{index}"
+
+
+def name_global(call: int, generator: str) -> str:
+    """Name the state of a global generator when a call began.
+
+    >>> name_global(0, "torch")
+    'call0.global.torch'
+    """
+    return f"{name_call(call)}.global.{generator}"
+
+
+INPUTS = " inputs"
+"""Ends the name of a column that has a module's inputs and not its output."""
+
+
+def find_output_call(name: str) -> str:
+    """Name the call that an output is from: the names of later calls' outputs begin with the call.
+
+    >>> find_output_call("images.0"), find_output_call("call1.images.0")
+    ('call0', 'call1')
+    """
+    first = name.partition(".")[0]
+    return first if re.fullmatch(r"call\d+", first) else "call0"
+
+
+def find_image(name: str) -> int | None:
+    """Say which image of its call an output is or belongs to; `None`: it has no number.
+
+    >>> find_image("images.2"), find_image("call1.frames.0"), find_image("latents")
+    (2, 0, None)
+    """
+    numbers = [part for part in name.split(".")[1:] if part.isdigit()]
+    return int(numbers[0]) if numbers else None

@@ -1,0 +1,409 @@
+"""The record of one run: its parts, as one versioned document.
+
+It never reads the world (the `capture_` functions do), and never loads torch, so that a record can be read on any
+machine. Everything is frozen; what could not be read is an `Unavailable` with its reason, never `None` or a guess.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+SCHEMA_VERSION: Literal[3] = 3
+
+T = TypeVar("T")
+
+CommandKind = Literal["config", "script", "module", "hydra", "notebook", "interactive"]
+TraceLevel = Literal["off", "steps", "modules"]
+OutputKind = Literal["image", "video", "audio", "tensor", "file"]
+InputKind = Literal["picture", "array", "tensor"]
+Status = Literal["running", "finished", "failed", "interrupted", "killed"]
+SeedOrigin = Literal["given", "entropy"]
+GeneratorMaker = Literal["repro_track", "caller"]
+WeightOrigin = Literal["hub", "computed"]
+Batch = Literal["together", "independent"]
+Embed = Literal["id", "full"]
+
+
+class Part(BaseModel):
+    """The base of every part: frozen, nothing unknown let in, NaN and infinity kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+def _check_inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError(f"{path!r} leaves the run's folder")
+    return path
+
+
+class Unavailable(Part):
+    """Something that could not be read, with the reason."""
+
+    unavailable: str
+
+
+Known = Annotated[Unavailable | T, Field(union_mode="left_to_right")]
+"""A value, or the reason why it could not be read."""
+
+
+class Program(Part):
+    """The program that wrote the record."""
+
+    name: str = "repro_track"
+    version: str
+
+
+class Command(Part):
+    """How the run was started, enough to start it again.
+
+    `kind` is `config` (`repro-track run`: the resolved config is the whole command), `script`, `module`, `hydra`
+    (an app of somebody's own), `notebook` or `interactive`. `ordinal` counts the `track()` blocks of the process.
+    """
+
+    kind: CommandKind
+    argv: tuple[str, ...]
+    script: Known[str]
+    cwd: str
+    ordinal: int
+
+
+class Config(Part):
+    """The resolved config (interpolations frozen, secrets withheld) and the overrides that led to it."""
+
+    resolved: dict[str, Any]
+    overrides: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+
+
+class Generator(Part):
+    """One torch generator that a pipeline was given. States are digests; the bytes are in `STATES_NAME`."""
+
+    name: str
+    device: str
+    initial_seed: int
+    state_before: str
+    state_after: str
+    made_by: GeneratorMaker
+
+
+class GlobalGenerator(Part):
+    """One global generator before and after the run. `moved`: something drew from it.
+
+    `drawn_at` names the lines of code that drew while a pipeline was called, each with its caller's:
+    `diffusers/utils/y.py:110 in draw, from diffusers/schedulers/x.py:66 in step`.
+    """
+
+    name: str
+    state_before: str
+    state_after: Known[str]
+    moved: bool
+    drawn_at: tuple[str, ...] = ()
+
+
+class Seeds(Part):
+    """Every source of randomness. `closed`: every random draw of the run came from a recorded generator."""
+
+    root: int
+    origin: SeedOrigin
+    images: tuple[int, ...] = ()
+    generators: tuple[Generator, ...] = ()
+    global_generators: tuple[GlobalGenerator, ...] = ()
+    closed: bool = True
+
+
+class Numerics(Part):
+    """The numeric settings as read back in force. `changed`: those that the run itself changed, with their last
+    value."""
+
+    policy: str
+    requested: dict[str, Any]
+    state: dict[str, Any]
+    changed: dict[str, Any] = {}
+
+
+class Interpreter(Part):
+    """The Python that ran: its version, its implementation (`CPython`), the path of its program."""
+
+    version: str
+    implementation: str
+    executable: str
+
+
+class Machine(Part):
+    """The computer: `cpu_isa` has the instruction sets that kernels are chosen by, `cpu_count` the
+    number of logical processors."""
+
+    system: str
+    release: str
+    architecture: str
+    libc: Known[str]
+    cpu_model: Known[str]
+    cpu_isa: Known[tuple[str, ...]]
+    cpu_count: int
+    host: str
+    user: str
+
+
+class Gpu(Part):
+    """One GPU as torch sees it."""
+
+    name: str
+    compute_capability: str
+    multiprocessors: int
+    memory_bytes: int
+
+
+class TorchBuild(Part):
+    """The identity of the torch build and what it sees."""
+
+    version: str
+    git_version: Known[str]
+    cuda: Known[str]
+    cudnn: Known[int]
+    config: str
+    parallel_info: str
+    gpus: tuple[Gpu, ...]
+
+
+class Package(Part):
+    """An installed distribution; `origin` is `registry`, or the URL or folder that it came from."""
+
+    name: str
+    version: str
+    origin: str = "registry"
+
+
+class Environment(Part):
+    """What the run ran in. `variables` has the environment variables of an allow-list; `None`: it was not set.
+    `container` has the marks of a container or batch system that can be seen from inside."""
+
+    interpreter: Interpreter
+    machine: Machine
+    gpu_driver: Known[str]
+    torch: Known[TorchBuild]
+    packages: tuple[Package, ...]
+    variables: dict[str, str | None]
+    container: tuple[str, ...]
+
+
+class Submodule(Part):
+    """A git submodule: its path in the repository, and the commit that was checked out."""
+
+    path: str
+    commit: str
+
+
+class Source(Part):
+    """The code: a commit and what differed from it; outside a repository the entry script alone.
+
+    `changes` maps `staged`, `unstaged` and `untracked` to the sha256 of the artifact under `source/` (absent: no such
+    change; unavailable: too large, or it holds what looks like a secret). `left_out` names untracked files not kept.
+    `tree` is git's hash of what ran, and proven: the commit and the changes that were kept give the same one.
+    """
+
+    repository: Known[str]
+    commit: Known[str]
+    branch: Known[str]
+    remote: Known[str]
+    dirty: bool
+    changes: dict[str, Known[str]]
+    left_out: dict[str, str]
+    submodules: tuple[Submodule, ...]
+    script_sha256: Known[str]
+    tree: Known[str]
+    bundle_sha256: str | None = None
+
+
+class WeightFile(Part):
+    """One file of weights; `origin` says whether the digest is the Hub cache's own or was computed here."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    origin: WeightOrigin
+
+
+class Adapter(Part):
+    """An adapter in a component (LoRA and the like), in the order in which it was loaded. `scales` are those of its
+    layers, each once; `is_active`: its layers take part."""
+
+    name: str
+    kind: str
+    rank: int | None = None
+    scales: tuple[float, ...] = ()
+    is_active: bool = True
+
+
+class Component(Part):
+    """One component of a pipeline: its class, its config, its weights on disk and in memory (xxh3_128).
+
+    `channels_last`: some of its weights lie in memory that way, which chooses other kernels. `switches` are the
+    settings found on it that its config does not have: what `enable_…` methods set, hooks of offloading, attention
+    processors, whether it is compiled. `switches_xxh3` is a digest of those of every module below it.
+    """
+
+    name: str
+    class_name: str
+    config: dict[str, Any]
+    location: str | None = None
+    dtype: str | None = None
+    device: str | None = None
+    channels_last: bool = False
+    commit: str | None = None
+    weights: tuple[WeightFile, ...] = ()
+    memory_xxh3: Known[str] | None = None
+    switches: dict[str, Any] = {}
+    switches_xxh3: str | None = None
+    adapters: tuple[Adapter, ...] = ()
+
+
+class Input(Part):
+    """A value that a call was given and that travels with the run, by its place among the arguments (`image.0`).
+
+    The file, named by content under `inputs/`, is a PNG where that holds the picture exactly, else a safetensors file.
+    `mode` is that of a PIL picture. `origin` is the path or URL that it was loaded from by us.
+    """
+
+    name: str
+    kind: InputKind
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+    file: str
+    mode: str | None = None
+    device: str | None = None
+    channels_last: bool = False
+    origin: str | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _stays_in_its_folder(cls, value: str) -> str:
+        return _check_inside(value)
+
+
+class TraceStep(Part):
+    """One call of a scheduler's step: `latents` is the digest of what it returned.
+
+    `modules` are xxh3_128 digests in the order of `Trace.modules`, of the outputs since the step before; `None`: not
+    called.
+    """
+
+    index: int
+    scheduler: str
+    timestep: float
+    latents: str
+    mean: float
+    std: float
+    abs_max: float
+    modules: tuple[str | None, ...] = ()
+
+
+class Trace(Part):
+    """What happened step by step. `noise` is the digest of the first step's sample: the initial latents."""
+
+    level: TraceLevel
+    noise: Known[str]
+    modules: tuple[str, ...] = ()
+    steps: tuple[TraceStep, ...] = ()
+    after_last: tuple[str | None, ...] = ()
+
+
+class PipelineCall(Part):
+    """One call of a pipeline: every argument of its own signature, what of them is kept under `inputs/`, its
+    components, the weight files of adapters that the config named, its trace.
+
+    `stage` is its name where a run has several; `batch` says whether the images of the call were made together or each
+    alone.
+    """
+
+    index: int
+    class_name: str
+    name_or_path: str | None
+    commit: Known[str]
+    arguments: dict[str, Any]
+    components: tuple[Component, ...]
+    trace: Trace
+    stage: str | None = None
+    batch: Batch = "together"
+    inputs: tuple[Input, ...] = ()
+    adapter_files: tuple[WeightFile, ...] = ()
+
+    @property
+    def schedulers(self) -> list[str]:
+        """The classes of its schedulers, with their module."""
+        return [part.class_name for part in self.components if part.class_name.endswith("Scheduler")]
+
+
+class Output(Part):
+    """One output with its three digests kept apart: tensor (dtype, shape, bytes), what a person sees or hears of it
+    (8-bit pixels, 16-bit samples), file. `rate_hz`: samples or frames a second."""
+
+    name: str
+    kind: OutputKind
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+    abs_sum: float | None = None
+    nonfinite: int = 0
+    pixels_sha256: str | None = None
+    samples_sha256: str | None = None
+    rate_hz: float | None = None
+    file: str | None = None
+    file_sha256: str | None = None
+
+    @property
+    def decoded_sha256(self) -> str | None:
+        """The digest of what a person sees or hears; `None` for what is neither."""
+        return self.pixels_sha256 or self.samples_sha256
+
+    @field_validator("file")
+    @classmethod
+    def _stays_in_its_folder(cls, value: str | None) -> str | None:
+        return None if value is None else _check_inside(value)
+
+
+class Cost(Part):
+    """Seconds of each phase, and the peak resident memory of the process."""
+
+    phases_s: dict[str, float]
+    peak_memory_bytes: int
+    peak_gpu_memory_bytes: int | None = None
+
+
+class Replayable(Part):
+    """Whether the run can be replayed, and if not, why."""
+
+    yes: bool
+    reasons: tuple[str, ...] = ()
+
+
+class RunRecord(Part):
+    """One run, self-contained. `record_id` is the record's own; MLflow's run id is only its address."""
+
+    schema_version: Literal[3] = SCHEMA_VERSION
+    record_id: str
+    status: Status
+    error: str | None = None
+    name: str
+    created_at: str
+    program: Program
+    command: Command
+    config: Config
+    seeds: Seeds
+    numerics: Numerics
+    environment: Environment
+    source: Source
+    calls: tuple[PipelineCall, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    cost: Cost
+    replayable: Replayable
+    replay_of: str | None = None
+
+
+def make_record_id() -> str:
+    """Make a new record id: 32 hexadecimal digits."""
+    return uuid.uuid4().hex

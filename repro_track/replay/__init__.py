@@ -1,0 +1,4 @@
+"""What a person asks of `repro-track replay`.
+
+It never runs anything itself: attempts do.
+"""

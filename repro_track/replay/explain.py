@@ -1,0 +1,259 @@
+"""Look into a replay by running it again: how stable it is, in which module it parts, what is proven to be the cause.
+
+It never guesses: a cause is proven by trials, each a child process that is logged under the replay's run; what was not
+tried stays possible. Bounded by a number of trials.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from repro_track.attempt.log import log_replay, start_run
+from repro_track.attempt.perform import Outcome, perform
+from repro_track.attempt.workspace import prepared
+from repro_track.compare.differences import Difference
+from repro_track.compare.findings import (
+    Explanation,
+    Findings,
+    Location,
+    Stability,
+    Trial,
+    count_outcomes,
+    locate,
+    minimise,
+)
+from repro_track.compare.verdict import Tolerance, is_good_enough
+from repro_track.errors import RefusedError, ReplayError, ReproTrackError
+from repro_track.lookup.found import FoundRun
+from repro_track.record.choice import DEFAULT, Choice, Focus
+from repro_track.record.handover import Settings
+from repro_track.record.places import find_factor
+from repro_track.record.schema import PipelineCall, RunRecord
+from repro_track.report.terminal import print_trial, shown_progress
+from repro_track.report.text import to_printable
+from repro_track.store.client import Store, StoredRun
+from repro_track.store.tags import TAG
+
+
+@dataclass(frozen=True)
+class TrialRunner:
+    """What every trial shares: the recorded run, the store, the replay's run that trials are logged under, what is
+    looked at."""
+
+    found: FoundRun
+    store: Store
+    parent: StoredRun
+    profile: Tolerance
+    required: str
+    console: Any
+    focus: Focus
+
+    def run(self, name: str, *, choice: Choice, settings: Settings | None = None) -> tuple[RunRecord, str, str]:
+        """Run one trial and log it; return its record, verdict and MLflow run id.
+
+        Raises:
+            ReplayError, RefusedError: it could not be run.
+        """
+        settings = dataclasses.replace(settings or Settings(), focus=self.focus)
+        with prepared(self.found, choice=choice, settings=settings) as planned:
+            outcome = perform(planned, profile=self.profile, quiet=True)
+            if outcome.actual.status != "finished":
+                raise ReplayError(f"the trial failed: {outcome.actual.error}")
+            run = start_run(planned, store=self.store, name=name, parent=self.parent)
+            log_replay(outcome, run, store=self.store, findings=Findings(), tags={f"{TAG}trial": name})
+            return outcome.actual, outcome.comparison.verdict, run.run_id
+
+
+# --- stability ----------------------------------------------------------------------------------------------------
+
+
+def measure_stability(first: Outcome, *, times: int, laboratory: TrialRunner) -> tuple[Stability, list[str]]:
+    """Run again until there are `times` runs, the first among them; count the outcomes. Also gives every verdict."""
+    records, verdicts = [first.actual], [first.comparison.verdict]
+    with shown_progress(laboratory.console, "runs", total=times) as advance:
+        advance()
+        for number in range(2, times + 1):
+            record, verdict, _ = laboratory.run(f"run {number} of {times}", choice=first.attempt.handover.choice)
+            records.append(record)
+            verdicts.append(verdict)
+            advance()
+    return count_outcomes(laboratory.found.record, records), verdicts
+
+
+# --- localize -----------------------------------------------------------------------------------------------------
+
+
+def localize(first: Outcome, *, laboratory: TrialRunner) -> Location:
+    """Run both sides with every module's inputs and output digested, and name the first module in which they part.
+
+    The recorded side is the run with everything restored that can be: it stands for the original if it reproduces the
+    recorded digest of every step. Where it does not, what the record itself holds is compared.
+    """
+    settings = Settings(trace="modules", inputs=True)
+    differences = _list_differences(first)
+    restorable, _ = list_restorable(laboratory.found, differences, kept=first.attempt.handover.choice)
+    with shown_progress(laboratory.console, "tracing both sides", total=2) as advance:
+        choice = first.attempt.handover.choice
+        actual, _, _ = laboratory.run("localize: as replayed", choice=choice, settings=settings)
+        advance()
+        restored = _make_base(choice, restorable)
+        expected, _, _ = laboratory.run("localize: restored", choice=restored, settings=settings)
+        advance()
+    if _reproduces_steps(laboratory.found.record.calls, expected.calls):
+        return locate(expected.calls, actual.calls)
+    known = locate(laboratory.found.record.calls, actual.calls)
+    text = (
+        "the recorded side cannot be reproduced here, so its modules are known only as far as the record traced them "
+        f"({laboratory.found.record.calls[0].trace.level if laboratory.found.record.calls else 'no call'}): {known.text}"
+    )
+    return Location(known.module, known.step, False, text)
+
+
+def _reproduces_steps(recorded: Sequence[PipelineCall], actual: Sequence[PipelineCall]) -> bool:
+    left, right = (
+        [(call.trace.noise, [step.latents for step in call.trace.steps]) for call in calls]
+        for calls in (recorded, actual)
+    )
+    return left == right and any(steps for _, steps in left)
+
+
+# --- explain ------------------------------------------------------------------------------------------------------
+
+
+def _list_differences(first: Outcome) -> tuple[Difference, ...]:
+    """List what differs, before and after the run, each place once, the likeliest causes first."""
+    found = {one.place: one for one in (*first.comparison.differences, *first.attempt.plan.differences)}
+    return tuple(sorted(found.values(), key=lambda one: one.power))
+
+
+def list_restorable(
+    found: FoundRun, differences: Sequence[Difference], *, kept: Choice
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """List the labels of differences that were left as they are now and can be restored; then those that cannot, by
+    label or place."""
+    labels = dict.fromkeys(find_factor(one.place) for one in differences)
+    can = tuple(label for label in labels if label and not kept.restores(label) and _can_restore(found, label))
+    rest = (one for one in differences if find_factor(one.place) not in can)
+    return can, tuple(dict.fromkeys(find_factor(one.place) or one.place for one in rest))
+
+
+def _can_restore(found: FoundRun, label: str) -> bool:
+    """Whether there is anything to restore it from."""
+    if label not in ("code", "weights"):
+        return True
+    # a config has no code of its own; a script's weights are where the script finds them, and come with its code if at all
+    if label != ("weights" if found.record.command.kind == "config" else "code"):
+        return False
+    others = {"code", "weights", "env", "numerics"} - {label}
+    try:
+        with prepared(found, choice=Choice(frozenset(others))) as planned:
+            return label == "weights" or planned.plan.move is not None
+    except (ReplayError, RefusedError):
+        return False
+
+
+def _make_base(kept: Choice, restorable: Sequence[str]) -> Choice:
+    """Make the choice that restores all that the replay restored, and what is restorable besides; nothing else."""
+    opened = {label.partition(":")[0] for label in restorable}
+    current = {label for label in kept.current | DEFAULT.current if label.partition(":")[0] not in opened}
+    if "code" in opened:
+        current.add("weights")  # those of a script come with its code
+    return Choice(frozenset(current))
+
+
+def find_causes(first: Outcome, *, budget: int, laboratory: TrialRunner) -> Explanation:
+    """Find the smallest set of differences that is proven to turn the verdict, by trying.
+
+    Args:
+        first: the replay that fell short.
+        budget: the most trials.
+        laboratory: where trials are run.
+    """
+    differences = _list_differences(first)
+    factors, others = list_restorable(laboratory.found, differences, kept=first.attempt.handover.choice)
+    base = _make_base(first.attempt.handover.choice, factors)
+    trials: list[Trial] = []
+
+    def finish(proven: tuple[str, ...], *, is_minimal: bool, text: str) -> Explanation:
+        # where restoring brings the run back, what cannot be restored has no part in it: an effect, or harmless
+        candidates = factors if proven else (*factors, *others)
+        possible = tuple(label for label in candidates if label not in proven)
+        return Explanation(proven, is_minimal, possible, differences, tuple(trials), text)
+
+    if not factors:
+        return finish((), is_minimal=False, text=_say_nothing_restorable(differences))
+    with shown_progress(laboratory.console, "trials", total=budget) as advance:
+        falls_short = _make_test(base, trials, budget=budget, laboratory=laboratory, advance=advance)
+        if falls_short(frozenset()) is not False:
+            return finish((), is_minimal=False, text=_say_not_enough(trials[0], factors, others))
+        proven: list[str] = []
+        is_minimal = True
+        rest = factors
+        while rest:  # a second, independent cause makes the rest fall short without the first
+            found, certain = minimise(rest, falls_short=falls_short)
+            proven += found
+            is_minimal = is_minimal and certain
+            rest = tuple(label for label in rest if label not in found)
+            if not certain or not rest or not falls_short(frozenset(rest)):
+                break
+    return finish(tuple(proven), is_minimal=is_minimal, text=_say_proven(proven, is_minimal, differences, len(trials)))
+
+
+def _make_test(
+    base: Choice, trials: list[Trial], *, budget: int, laboratory: TrialRunner, advance: Callable[[], None]
+) -> Callable[[frozenset[str]], bool | None]:
+    """Make the question of the search, which runs a trial for each set that it has not tried yet. A trial that cannot
+    be run is no proof: it counts as not falling short."""
+    known: dict[frozenset[str], bool] = {}
+
+    def falls_short(current: frozenset[str]) -> bool | None:
+        if current in known:
+            return known[current]
+        if len(trials) >= budget:
+            return None
+        name = "trial: " + (", ".join(sorted(current)) + " as now" if current else "everything restored")
+        verdict = run_id = problem = None
+        try:
+            _, verdict, run_id = laboratory.run(name[:200], choice=base.leave(current))
+        except ReproTrackError as error:
+            problem = error.found
+        trials.append(Trial(tuple(sorted(current)), verdict, run_id, problem))
+        print_trial(trials[-1], console=laboratory.console)
+        advance()
+        known[current] = verdict is not None and not is_good_enough(verdict, required=laboratory.required)
+        if verdict is None and not current:
+            return None  # not even the base can be run
+        return known[current]
+
+    return falls_short
+
+
+def _say_nothing_restorable(differences: Sequence[Difference]) -> str:
+    if not differences:
+        return (
+            "nothing that is recorded differs: the run itself is not deterministic, or something that is not recorded "
+            "changed (--times 5 tells how many outcomes it has)"
+        )
+    return "nothing that differs can be restored here one by one; every difference is only a possible cause"
+
+
+def _say_not_enough(trial: Trial, factors: Sequence[str], others: Sequence[str]) -> str:
+    if trial.verdict is None:
+        return f"with everything restored the run cannot be run ({trial.error}): no cause can be proven"
+    remaining = f"; what cannot be restored here: {', '.join(others)}" if others else ""
+    return f"with {', '.join(factors)} restored the verdict is still {trial.verdict}: none of them is the whole cause{remaining}"
+
+
+def _say_proven(proven: Sequence[str], is_minimal: bool, differences: Sequence[Difference], number: int) -> str:
+    parts = []
+    for label in proven:
+        one = next((one for one in differences if find_factor(one.place) == label), None)
+        values = f" ({to_printable(one.expected, limit=40)} -> {to_printable(one.actual, limit=40)})" if one else ""
+        parts.append(f"{label}{values}")
+    size = "" if is_minimal else " at most (the trials were used up before it was smaller)"
+    plural = "causes" if len(proven) > 1 else "cause"
+    trials = "1 trial" if number == 1 else f"{number} trials"
+    return f"proven {plural}{size}, in {trials}: {'; '.join(parts)}"

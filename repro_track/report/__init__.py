@@ -1,0 +1,4 @@
+"""Values to text and pages.
+
+It never loads anything, and never trusts a value.
+"""

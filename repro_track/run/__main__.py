@@ -1,0 +1,32 @@
+"""The child of a replay: `python -m repro_track.run CONFIG.yaml` runs a resolved config from a file.
+
+It never composes a config, and prints no run id.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from repro_track.config.schema import RunConfig
+from repro_track.errors import ReproTrackError
+from repro_track.run.from_config import run_config
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a resolved config from a file: `python -m repro_track.run CONFIG.yaml`."""
+    from omegaconf import OmegaConf
+
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.load(Path(words[0])))
+        run_config(cast(RunConfig, OmegaConf.to_object(merged)))
+    except ReproTrackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

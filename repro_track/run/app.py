@@ -1,0 +1,154 @@
+"""The Hydra app behind `repro-track run`: compose, run, print, explain errors of the config.
+
+It prints run ids on stdout and nothing else there, and never replays.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import secrets
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from repro_track.capture.command import read_hydra_overrides
+from repro_track.config.locations import data_folder
+from repro_track.config.schema import RunConfig, make_schema
+from repro_track.errors import ReproTrackError, UsageError
+from repro_track.report.terminal import open_console, print_record
+from repro_track.report.text import to_printable
+from repro_track.run.from_config import run_config
+from repro_track.tracking.run import TrackedRun
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run_hydra(words: Sequence[str]) -> None:
+    """Be the Hydra app: compose the config from overrides and flags, run it, print each run id on stdout.
+
+    Raises:
+        UsageError: an override, key or group that is not there.
+    """
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from repro_track.run import sweep
+
+    ConfigStore.instance().store(name="schema", node=make_schema())
+    OmegaConf.register_new_resolver("repro_track.sweep_folder", _make_sweep_folder, replace=True, use_cache=True)
+
+    failures: list[ReproTrackError] = []
+
+    @hydra.main(version_base="1.3", config_path="pkg://repro_track.conf", config_name="config")
+    def app(composed: DictConfig) -> str | None:
+        try:
+            return _run_composed(composed)
+        except ReproTrackError as error:
+            if HydraConfig.get().mode != RunMode.RUN:
+                raise  # perhaps in a worker of the launcher: Hydra has to carry it
+            failures.append(error)  # past Hydra, which would add a line of its own
+            return None
+
+    # Hydra would print its own traceback and exit with 1; this makes it raise to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["repro-track run", *sweep.complete_words(words)]
+    is_failed = True
+    try:
+        app()
+        for failure in failures:
+            raise failure
+        is_failed = False
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explain_config_error(error) from error
+    finally:
+        ended = sweep.end_sweep(is_failed=is_failed)
+        if ended is not None:
+            console = open_console()
+            console.print(f"sweep {ended.run_id}: {ended.link}", markup=False)
+            console.print(f"replay all of it: repro-track replay {ended.run_id}")
+
+
+def _run_composed(composed: DictConfig) -> str:
+    from omegaconf import OmegaConf
+
+    from repro_track.run import sweep
+
+    sweep.raise_failure()
+    config = cast(RunConfig, OmegaConf.to_object(composed))
+    there = config.sweep.done.get(sweep.make_member_key(read_hydra_overrides() or []))
+    if there is not None:
+        open_console().print(f"the sweep has this member already: run {there}")
+        print(there, flush=True)
+        return there
+    run = run_config(config)
+    _print_result(run, is_member=config.sweep.run is not None)
+    return run.run_id
+
+
+def _make_sweep_folder() -> str:
+    """A folder of its own for each sweep: Hydra's default has one-second resolution, and two sweeps would share it."""
+    return str(data_folder() / "sweeps" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}")
+
+
+def _explain_config_error(error: Exception) -> UsageError:
+    """Turn Hydra's and OmegaConf's errors into found, expected, do; with the nearest key for a typo."""
+    lines: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        lines += [line.strip() for line in str(cause).split("Config search path:")[0].splitlines() if line.strip()]
+        cause = cause.__cause__
+    text = " ".join(lines)
+    if missing := re.search(r"Missing mandatory value: (\S+)", text):
+        return UsageError(f"{missing[1]} has no value", expected=f"{missing[1]}=VALUE on the command line")
+    if group := re.search(r"Could not find '(\S+)/(\S+)' Available options in '\S+': (.*)", text):
+        options = group[3].split()
+        return UsageError(
+            f"{group[1]} is {group[2]!r}", expected="one of " + ", ".join(options), advice=_suggest(group[2], options)
+        )
+    if key := re.search(r"Could not override '([^']+)'", text):
+        suggestion = _suggest(key[1], _list_keys(asdict(RunConfig())))
+        return UsageError(f"the config has no key {key[1]!r}", expected="a key of the config", advice=suggestion)
+    return UsageError(
+        lines[0] if lines else type(error).__name__, expected=" ".join(lines[1:3]) or None, advice=_suggest("", [])
+    )
+
+
+def _suggest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]}?" if near else "repro-track run --help lists the groups and keys"
+
+
+def _list_keys(tree: dict[str, Any], place: str = "") -> list[str]:
+    keys = []
+    for key, value in tree.items():
+        inner = f"{place}.{key}" if place else key
+        keys += [inner, *(_list_keys(value, inner) if isinstance(value, dict) else [])]
+    return keys
+
+
+def _print_result(run: TrackedRun, *, is_member: bool) -> None:
+    """The run id on stdout, for programs; everything for people on stderr, one line for the member of a sweep."""
+    if run.stored is None or run.record is None:
+        return
+    console = open_console()
+    if is_member:
+        console.print(f"  {run.run_id}  {run.record.status}  {to_printable(run.record.name)}", markup=False)
+        print(run.run_id, flush=True)
+        return
+    print_record(run.record, console=console, link=run.stored.link)
+    folder = run.stored.artifact_folder
+    for output in run.record.outputs:
+        if folder is not None and output.file:
+            console.print(f"  {folder / output.file}")
+    console.print(f"replay it: repro-track replay {run.run_id}")
+    print(run.run_id, flush=True)

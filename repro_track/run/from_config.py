@@ -1,0 +1,108 @@
+"""A resolved config to a tracked run.
+
+It never composes a config, and never replays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+from repro_track.capture.command import read_hydra_overrides
+from repro_track.config.schema import RunConfig, StageConfig, leave_out_sweep
+from repro_track.determinism.generators import make_image_seeds
+from repro_track.errors import UsageError
+from repro_track.pipelines.arguments import bind_arguments, choose_batch_argument, count_prompts
+from repro_track.pipelines.build import build_pipeline
+from repro_track.record.redaction import redact_words
+from repro_track.record.schema import Batch, Embed, TraceLevel
+from repro_track.report.text import to_printable
+from repro_track.run.stages import list_stages, make_absolute, name_pipeline, take_from_earlier
+from repro_track.tracking.run import TrackedRun
+
+
+def run_config(config: RunConfig) -> TrackedRun:
+    """Run what a resolved config says, and log it.
+
+    Raises:
+        UsageError: a value in the config that cannot be used; nothing is logged then.
+        PipelineError: the pipeline cannot be loaded, or failed while it ran (which is logged).
+    """
+    # before anything is started
+    stages = list_stages(config)
+    for stage in stages.values():
+        make_absolute(stage)
+    run = TrackedRun(
+        experiment=config.store.experiment_name,
+        seed=config.seed,
+        seeds=config.seeds,
+        generator=config.generator,
+        batch=cast(Batch, config.batch),
+        is_staged=bool(config.stages),
+        policy=asdict(config.determinism),
+        trace_level=cast(TraceLevel, config.trace.level),
+        store=config.store.uri,
+        name=config.name or _name_member(config, stages),
+        stem="-".join(name_pipeline(stage.pipeline) for stage in stages.values()),
+        resolved=_to_resolved(config, stages),
+        overrides=_list_own_overrides(),
+        bundle=config.source.bundle,
+        picture_format=config.picture_format,
+        embed=cast(Embed, config.embed),
+        previews=config.log.previews,
+        parent_id=config.sweep.run,
+        starts_late=True,
+        is_config=True,
+    )
+    make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
+    with run:
+        results: dict[str, Any] = {}
+        for name, stage in stages.items():
+            if run.leave_out_call():
+                continue
+            with run.loading():
+                pipe, files = build_pipeline(stage, dtype=config.dtype, device=config.device)
+            arguments = _choose_arguments(pipe, stage.call, config=config, is_first=name == next(iter(stages)))
+            if results:  # empty where this stage is replayed alone: what it takes then comes from the record
+                arguments |= take_from_earlier(stage.take, results, name=name)
+            results[name] = run.call_pipeline(pipe, arguments, stage=name or None, adapter_files=files)
+    return run
+
+
+def _name_member(config: RunConfig, stages: Mapping[str, StageConfig]) -> str | None:
+    """Name the member of a sweep by its overrides; `None` for any other run."""
+    if config.sweep.run is None:
+        return None
+    stem = "-".join(name_pipeline(stage.pipeline) for stage in stages.values())
+    return to_printable(" ".join([stem, *redact_words(_list_own_overrides())]), limit=120)
+
+
+def _list_own_overrides() -> list[str]:
+    return leave_out_sweep(read_hydra_overrides() or [])
+
+
+def _to_resolved(config: RunConfig, stages: Mapping[str, StageConfig]) -> dict[str, Any]:
+    """Return the config as data, with the paths of its stages as they were made absolute."""
+    resolved = asdict(config)
+    resolved["stages"] = {name: asdict(stage) for name, stage in stages.items() if name}
+    del resolved["sweep"]  # where the run is shown, nothing that it is made of
+    return resolved
+
+
+def _choose_arguments(pipe: Any, call: Mapping[str, Any], *, config: RunConfig, is_first: bool) -> dict[str, Any]:
+    """Return the arguments under `call`, and the number of images where the call does not say it; later stages make as
+    many as they are given."""
+    arguments = dict(call)
+    number = len(config.seeds) if config.seeds else config.num_images
+    if number == 1 or not is_first or count_prompts(bind_arguments(pipe, arguments)) == number:
+        return arguments
+    name = choose_batch_argument(pipe)
+    if name is None:
+        raise UsageError(
+            f"{number} images are asked for, and {type(pipe).__name__} makes one a call",
+            expected="num_images=1, or a pipeline with batch_size or num_images_per_prompt",
+            advice="use a sweep: repro-track run -m seed=0,1,2",
+        )
+    arguments.setdefault(name, number)
+    return arguments

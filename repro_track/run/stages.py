@@ -1,0 +1,111 @@
+"""The stages of a config: what each is, and what each takes from those before it.
+
+It never loads a pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar, cast
+
+from repro_track.config.builtin import BUILTIN
+from repro_track.config.schema import AdapterConfig, PipelineConfig, RunConfig, StageConfig
+from repro_track.errors import UsageError, first_line
+from repro_track.pipelines.adapters import resolve_adapter
+from repro_track.pipelines.build import resolve_location
+
+T = TypeVar("T")
+
+
+def list_stages(config: RunConfig) -> dict[str, StageConfig]:
+    """List the stages of a config by name; the one pipeline of a config without stages has no name.
+
+    Raises:
+        UsageError: there are stages and a pipeline, or a stage takes something from no stage before it.
+    """
+    if not config.stages:
+        one = StageConfig(config.pipeline, config.scheduler, config.adapters, config.switches, config.call)
+        return {"": _make_typed_adapters(one)}
+    if config.pipeline.path or config.pipeline.repo_id:
+        raise UsageError(
+            f"there are stages ({', '.join(config.stages)}) and a pipeline ({config.pipeline.path or config.pipeline.repo_id})",
+            expected="one or the other",
+            advice="add pipeline=none",
+        )
+    before: list[str] = []
+    stages = {
+        name: _make_typed_adapters(_make_typed(StageConfig, given, place=f"stages.{name}"))
+        for name, given in config.stages.items()
+    }
+    for name, stage in stages.items():
+        for argument, source in stage.take.items():
+            wanted = source.rpartition(".")[0] or (before[-1] if before else "")
+            if wanted not in before:
+                raise UsageError(
+                    f"stages.{name}.take.{argument} is {source!r}",
+                    expected="a field of the stage before it, or STAGE.FIELD of one of: "
+                    + (", ".join(before) or "none"),
+                )
+        before.append(name)
+    return stages
+
+
+def _make_typed(part: type[T], given: Any, *, place: str) -> T:
+    """Make a part of the config of what a command line or file gave for it.
+
+    Raises:
+        UsageError: a key that it does not have, or a value of another type.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(part), given)))
+    except OmegaConfBaseException as error:
+        keys = ", ".join(field.name for field in fields(part))  # type: ignore[arg-type]
+        raise UsageError(f"{place}: {first_line(error)}", expected=f"keys of it are {keys}") from error
+
+
+def _make_typed_adapters(stage: StageConfig) -> StageConfig:
+    for wanted in (stage.adapters.lora, stage.adapters.ip_adapter, stage.adapters.textual_inversion):
+        wanted.update({name: _make_typed(AdapterConfig, one, place=f"adapter {name}") for name, one in wanted.items()})
+    return stage
+
+
+def make_absolute(stage: StageConfig) -> None:
+    """Check that a stage's folder is there, and make its paths absolute: a replay may start elsewhere.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    location = resolve_location(stage.pipeline)
+    if stage.pipeline.path is not None and not stage.pipeline.path.startswith(BUILTIN):
+        stage.pipeline.path = location
+    for wanted in (stage.adapters.lora, stage.adapters.ip_adapter, stage.adapters.textual_inversion):
+        wanted.update({name: resolve_adapter(adapter) for name, adapter in wanted.items()})
+
+
+def take_from_earlier(wanted: Mapping[str, str], results: Mapping[str, Any], *, name: str) -> dict[str, Any]:
+    """Take what a stage is given from what earlier stages gave: `FIELD` of the last one, or `STAGE.FIELD`.
+
+    Raises:
+        UsageError: that stage gave no such field.
+    """
+    taken = {}
+    for argument, place in wanted.items():
+        stage, _, field = place.rpartition(".")
+        result = results[stage or list(results)[-1]]
+        if not isinstance(result, Mapping) or field not in result:
+            raise UsageError(
+                f"stages.{name}.take.{argument} is {place!r}, and there is no such field",
+                expected="one of " + ", ".join(result) if isinstance(result, Mapping) else "a result with fields",
+            )
+        taken[argument] = result[field]
+    return taken
+
+
+def name_pipeline(config: PipelineConfig) -> str:
+    """Name a pipeline by the last part of its folder or repository."""
+    where = config.repo_id or config.path or ""
+    return where.removeprefix(BUILTIN).rstrip("/").rpartition("/")[2]

@@ -1,0 +1,46 @@
+"""Log a finished folder under a started run, and remember that this machine made it.
+
+It never logs a folder without a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from repro_track.media.perceptual_hash import hash_picture
+from repro_track.media.picture import read_picture
+from repro_track.record.names import RECORD_NAME
+from repro_track.record.reading import read_record
+from repro_track.record.schema import RunRecord
+from repro_track.store import ledger
+from repro_track.store.client import Store, StoredRun
+from repro_track.store.manifest import write_manifest
+from repro_track.store.tags import LIKENESS, TAG, pack_likenesses
+
+
+def log_folder(
+    store: Store,
+    run: StoredRun,
+    *,
+    folder: Path,
+    description: str,
+    tags: Mapping[str, str] | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> RunRecord:
+    """Log a finished folder under a started run, and remember that this machine made it."""
+    record = read_record(folder / RECORD_NAME)
+    all_tags = {f"{TAG}manifest": write_manifest(folder), **_make_likeness_tag(record, folder), **(tags or {})}
+    store.log_run(run, record=record, folder=folder, description=description, tags=all_tags, metrics=metrics or {})
+    ledger.remember(run.run_id, record)
+    return record
+
+
+def _make_likeness_tag(record: RunRecord, folder: Path) -> dict[str, str]:
+    """Make the tag by which a run is found from a picture that only looks like its own; none for a replay, which would
+    be found beside its run. A tag holds a hundred hashes: later pictures of a run cannot be found this way."""
+    files = {output.name: folder / output.file for output in record.outputs if output.kind == "image" and output.file}
+    if record.replay_of or not files:
+        return {}
+    hashes = {name: hash_picture(read_picture(path).image) for name, path in list(files.items())[:100]}
+    return {LIKENESS: pack_likenesses(hashes)}

@@ -1,0 +1,4 @@
+"""One run while it is open.
+
+It never knows a command line.
+"""

@@ -1,0 +1,111 @@
+"""`track()`: what a person gives, to a run that can be opened.
+
+It never opens the run itself, and imports nothing that its parameters are named after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from repro_track.capture.command import read_hydra_overrides
+from repro_track.config.presets import read_preset
+from repro_track.record.schema import Batch, Embed, TraceLevel
+from repro_track.tracking.run import TrackedRun
+
+
+def track(
+    *,
+    experiment: str | None = None,
+    seed: int | None = None,
+    seeds: Sequence[int] | None = None,
+    generator: str = "cpu",
+    batch: Batch = "together",
+    stages: bool = False,
+    determinism: str | Mapping[str, Any] = "strict",
+    num_threads: int | None = None,
+    trace: TraceLevel = "steps",
+    store: str | None = None,
+    name: str | None = None,
+    config: Any = None,
+    bundle: bool = False,
+    picture_format: str = "png",
+    embed: Embed = "id",
+    previews: bool = False,
+) -> TrackedRun:
+    """Record everything that decides a run's output, and log it to MLflow.
+
+    Use it as a context manager; call what it gives with a pipeline and the pipeline's own arguments:
+
+        with rt.track(experiment="cats", seed=3) as run:
+            images = run(pipe, prompt="a cat").images
+        print(run.run_id)
+
+    Args:
+        experiment: the name of the MLflow experiment; `None`: `repro_track`.
+        seed: the root seed, 0 to 2**32 - 1; `None` draws one from the system's entropy and records it.
+        seeds: an explicit seed for each image of a call, instead of `seed + i` for image i.
+        generator: where the generators are that are made for you: `cpu` (the same noise on every device), or `device`.
+        batch: `together`, or `independent`: each image of a call is made alone, so that it does not depend on how many
+            others there are.
+        stages: the calls are stages of one run: each goes on with the generators of the first, instead of beginning
+            with the seeds again.
+        determinism: `strict`, `portable`, `fast`, or a mapping as in `conf/determinism`.
+        num_threads: torch's threads; `None` keeps what torch chose, and records it.
+        trace: `off`, `steps` (every scheduler step and top-level block), `modules` (every module).
+        store: an MLflow tracking URI; `MLFLOW_TRACKING_URI` goes first; `None`: the embedded store.
+        name: the run's name in MLflow; `None`: what it is.
+        config: your own config (a dict or Hydra's DictConfig): recorded, resolved, with secrets withheld.
+        bundle: also keep the git commit and its history with the run, for a commit that may be lost.
+        picture_format: what pictures are written as: `png`, `webp` (without loss) or `jpeg`.
+        embed: what a picture's file says of its run: its `id` and the digest of its pixels, or its settings as well,
+            prompts among them (`full`).
+        previews: also log a picture of the latents after every step.
+
+    Raises:
+        UsageError: a seed beyond 32 bits, an unknown preset or trace level.
+        DeterminismError: a numeric setting that was asked for is not in force.
+        StoreError: the store cannot be used.
+    """
+    policy = _read_policy(determinism, num_threads=num_threads)
+    resolved, overrides = _resolve_config(config)
+    return TrackedRun(
+        experiment=experiment or "repro_track",
+        seed=seed,
+        seeds=seeds,
+        generator=generator,
+        batch=batch,
+        is_staged=stages,
+        policy=policy,
+        trace_level=trace,
+        store=store,
+        name=name,
+        resolved=resolved,
+        overrides=overrides,
+        bundle=bundle,
+        picture_format=picture_format,
+        embed=embed,
+        previews=previews,
+    )
+
+
+def _read_policy(chosen: str | Mapping[str, Any], *, num_threads: int | None) -> dict[str, Any]:
+    preset = dict(read_preset("determinism", chosen) if isinstance(chosen, str) else chosen)
+    if num_threads is not None:
+        preset["num_threads"] = num_threads
+    return {"name": "custom", "num_threads": None, "flags": {}, "environment": {}} | preset
+
+
+def _resolve_config(given: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Freeze a config: interpolations and resolvers get their values now. Overrides: those of the Hydra app, if any."""
+    if given is None:
+        resolved: Any = {}
+    elif isinstance(given, Mapping) and not hasattr(given, "_get_node"):
+        resolved = given
+    else:
+        from omegaconf import OmegaConf
+
+        resolved = OmegaConf.to_container(
+            OmegaConf.create(given), resolve=True, throw_on_missing=True, enum_to_str=True
+        )
+    return resolved, tuple(read_hydra_overrides() or ())
