@@ -170,3 +170,21 @@ def test_every_config_key_is_listed():
     cells = re.findall(r"^\| (`.+?`) \|", section, re.MULTILINE)
     listed = {name.partition(".")[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
     assert listed == {field.name for field in fields(RunConfig)} | {"experiment"}
+
+
+def list_modules(text):
+    """List the files that the page of the architecture describes, as paths in the package."""
+    modules, folder = [], ""
+    for line in text.partition("## Folders")[2].splitlines():
+        if heading := re.match(r"### (?:`(\w+/)`)?", line):
+            folder = heading[1] or ""
+        elif item := re.match(r"- `(\w+\.py)`: ", line):
+            modules.append(folder + item[1])
+    return modules
+
+
+def test_every_module_is_on_the_page_of_the_architecture():
+    """Each module of the package has one line there, and no line is of a module that is gone."""
+    package = ROOT / "repro_track"
+    modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if path.name != "__init__.py"}
+    assert sorted(list_modules(PAGES["architecture"])) == sorted(modules)
