@@ -13,8 +13,8 @@ import pytest
 
 import repro_track
 from repro_track.cli import main
-from repro_track.config import RunConfig
-from repro_track.report import MEANING
+from repro_track.config.schema import RunConfig
+from repro_track.report.text import MEANING
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
