@@ -82,7 +82,7 @@ bench: $(VENV)/.installed-dev  ## the figures of docs/figures.md
 
 docs: $(VENV)/.installed-dev  ## build the site of docs/ into build/site; a broken link or a missing docstring ends it
 	@$(BIN)/ruff check --quiet repro_track
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo "see build/site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build && echo "see build/site/index.html"
 
 clean:  ## remove .venv and what builds leave
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache test-output

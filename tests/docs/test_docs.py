@@ -23,20 +23,39 @@ PAGES = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs")
 pytestmark = pytest.mark.xdist_group("docs")
 
 
-def build(folder, *, site):
-    words = [sys.executable, "-m", "mkdocs", "build", "--config-file", folder / "mkdocs.yml", "--site-dir", site]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=folder)
+def build(folder):
+    """Run what `make docs` runs, in a folder, with the programs of this environment."""
+    words = ["make", "--dry-run", "--makefile", ROOT / "Makefile", f"BIN={Path(sys.executable).parent}"]
+    recipe = subprocess.run(
+        [*words, "--old-file", ".venv/.installed-dev", "docs"], capture_output=True, text=True, check=True, cwd=folder
+    ).stdout
+    assert "mkdocs build" in recipe
+    return subprocess.run(["sh", "-ec", recipe], capture_output=True, text=True, timeout=120, cwd=folder)
+
+
+def copy_sources(folder):
+    """Copy everything that the site is made of."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.safetensors")
+    for name in ("docs", "repro_track", "examples", ".github"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in ("mkdocs.yml", "setup.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A copy of everything that the site is made of."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.png")
-    for name in ("docs", "repro_track", "examples", ".github"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
-    for name in ("mkdocs.yml", "setup.py", "pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    return tmp_path
+    """A copy of everything that the site is made of, to be changed."""
+    return copy_sources(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site as it is."""
+    folder = copy_sources(tmp_path_factory.mktemp("site"))
+    built = build(folder)
+    assert built.returncode == 0, built.stderr
+    return folder / "build" / "site"
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +70,18 @@ def pypi():
 # --- the site -----------------------------------------------------------------------------------------------------
 
 
-def test_the_site_is_whole(tmp_path):
+def test_the_site_is_whole(site):
     """The site is built without a warning, and each public name has a place on it."""
-    built = build(ROOT, site=tmp_path)
-    assert built.returncode == 0, built.stderr
-    text = (tmp_path / "api.html").read_text(encoding="utf-8")
+    text = (site / "api.html").read_text(encoding="utf-8")
     assert {name for name in repro_track.__all__ if f'id="repro_track.{name}"' not in text} == {"__version__"}
 
 
-def test_the_site_needs_nothing_from_elsewhere(tmp_path):
+def test_the_site_needs_nothing_from_elsewhere(site):
     """No page loads a script, a style, a font or a picture from another host."""
-    built = build(ROOT, site=tmp_path)
-    assert built.returncode == 0, built.stderr
     loads = re.compile(
         r"<(?:script|img|source|iframe)[^>]+src=\"?(?:https?:)?//|<link[^>]+href=\"?(?:https?:)?//(?![^>]+canonical)"
     )
-    assert [page.name for page in tmp_path.glob("*.html") if loads.search(page.read_text(encoding="utf-8"))] == []
+    assert [page.name for page in site.glob("*.html") if loads.search(page.read_text(encoding="utf-8"))] == []
     assert loads.search('<script src="https://host/mermaid.js">')
 
 
@@ -76,7 +91,7 @@ def test_a_link_that_leads_nowhere_ends_the_build(checkout):
     page = checkout / "docs" / "promises.md"
     planted = "[a](planted_page.md) [b](commands.md#planted-anchor) ![c](pictures/planted.png) [d](../planted_file.py)"
     page.write_text(page.read_text(encoding="utf-8") + planted, encoding="utf-8")
-    built = build(checkout, site=checkout / "site")
+    built = build(checkout)
     assert built.returncode != 0
     for name in ("planted_page.md", "planted-anchor", "planted.png", "planted_file.py"):
         assert name in built.stderr
@@ -86,9 +101,18 @@ def test_a_name_that_is_gone_ends_the_build(checkout):
     """A name on the API page that the package does not have fails the build."""
     page = checkout / "docs" / "api.md"
     page.write_text(page.read_text(encoding="utf-8") + "\n::: repro_track.planted\n", encoding="utf-8")
-    built = build(checkout, site=checkout / "site")
+    built = build(checkout)
     assert built.returncode != 0
     assert "repro_track.planted" in built.stderr
+
+
+def test_a_missing_docstring_ends_the_build(checkout):
+    """A public function of the package without docstring fails the build, by its name."""
+    module = checkout / "repro_track" / "version.py"
+    module.write_text(module.read_text(encoding="utf-8") + "\n\ndef planted():\n    return 1\n", encoding="utf-8")
+    built = build(checkout)
+    assert built.returncode != 0
+    assert "D103" in built.stdout and "planted" in built.stdout
 
 
 @pytest.mark.parametrize(
