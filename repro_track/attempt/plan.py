@@ -6,12 +6,11 @@ replay's own folder.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from repro_track.compare.differences import (
     list_environment_differences,
     list_source_differences,
     make_difference,
+    to_data,
 )
 from repro_track.compare.verdict import expect_verdict
 from repro_track.config.locations import list_written_paths, resolve_store_uri
@@ -69,7 +69,7 @@ class ReplayPlan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as data."""
-        data = dataclasses.asdict(self)
+        data = to_data(self)
         if self.move:
             data["move"] = {"old": str(self.move.old), "new": str(self.move.new)}
         if self.code:
@@ -258,7 +258,7 @@ def _pin_pipelines(record: RunRecord, *, choice: Choice) -> dict[str, dict[str, 
     branch that moves, if weights are restored; empty for a script."""
     if record.command.kind != "config":
         return {}
-    known = {field.name for field in dataclasses.fields(PipelineConfig)}
+    known = {field.name for field in fields(PipelineConfig)}
     stages = record.config.resolved.get("stages") or {"": record.config.resolved}
     commits = {call.stage or "": call.commit for call in record.calls}
     pinned = {}
@@ -290,7 +290,7 @@ def _sort(
             return code is not None
         return packages is not None if label.startswith("env:") else True
 
-    ranked = sorted(found, key=lambda difference: difference.power)
+    ranked = sorted(found, key=lambda difference: difference.rank)
     return (
         tuple(difference for difference in ranked if is_restored(difference)),
         tuple(difference for difference in ranked if not is_restored(difference)),

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from repro_track.compare.differences import Difference
+from repro_track.compare.differences import Difference, to_data
 from repro_track.compare.divergence import find_divergence
 from repro_track.record.handover import SecondCall
 from repro_track.record.names import INPUTS
@@ -187,4 +187,4 @@ class Findings:
 
     def to_json(self) -> dict[str, Any]:
         """Return what was found as data."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in to_data(self).items() if value is not None}

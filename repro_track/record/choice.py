@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from repro_track.record.names import find_image, find_output_call
+from repro_track.record.places import GROUPS
 from repro_track.record.schema import RunRecord, Unavailable
 
 
@@ -32,7 +33,7 @@ class Choice:
         return Choice(self.current | frozenset(labels))
 
 
-AS_MADE = frozenset({"pipeline", "inputs", "seeds"})
+AS_MADE = frozenset(name for name, group in GROUPS.items() if not group.is_chosen)
 """Schedulers, inputs and seeds are as the code makes them."""
 
 DEFAULT = Choice(AS_MADE | {"env"})
@@ -57,7 +58,7 @@ def render_options(choice: Choice) -> str:
     ' --code current --env restore'
     """
     words = []
-    for group in ("code", "env", "numerics", "weights"):
+    for group in (name for name in GROUPS if name not in AS_MADE):
         is_current = group in choice.current
         if is_current != (group in DEFAULT.current):
             words.append(f" --{group} {'current' if is_current else 'restore'}")

@@ -126,7 +126,7 @@ def _reproduces_steps(recorded: Sequence[PipelineCall], actual: Sequence[Pipelin
 def _list_differences(first: Outcome) -> tuple[Difference, ...]:
     """List what differs, before and after the run, each place once, the likeliest causes first."""
     found = {one.place: one for one in (*first.comparison.differences, *first.attempt.plan.differences)}
-    return tuple(sorted(found.values(), key=lambda one: one.power))
+    return tuple(sorted(found.values(), key=lambda one: one.rank))
 
 
 def list_restorable(

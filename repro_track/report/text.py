@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from repro_track.compare.comparison import Comparison
-from repro_track.compare.differences import Difference
+from repro_track.compare.differences import Difference, to_data
 from repro_track.compare.findings import Explanation, Findings
 from repro_track.record.places import find_factor
 from repro_track.record.schema import RunRecord, Unavailable
@@ -182,4 +181,4 @@ def comparison_to_json(comparison: Comparison, *, findings: Findings | None = No
             return [clean(item) for item in value]
         return value
 
-    return clean({**asdict(comparison), **(findings.to_json() if findings else {})})
+    return clean({**to_data(comparison), **(findings.to_json() if findings else {})})

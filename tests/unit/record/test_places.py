@@ -1,0 +1,147 @@
+"""Promises of places.py: every place of a record has a row in the table, and every weight file a label."""
+
+import json
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from repro_track.record.places import (
+    GROUPS,
+    KINDS,
+    find_factor,
+    find_kind,
+    find_row,
+    name_numeric,
+    walk_places,
+    walk_tree,
+)
+from repro_track.record.reading import read_record
+from repro_track.record.schema import RunRecord, Unavailable
+
+RECORDS = sorted((Path(__file__).parents[2] / "data" / "records").glob("*.json"))
+
+
+def list_schema_places(model: type[BaseModel], place: str = "") -> list[str]:
+    """List a place for every field that a record can have, whatever one record happens to hold."""
+    found = []
+    for name, field in model.model_fields.items():
+        found += list_type_places(field.annotation, f"{place}.{name}" if place else name)
+    return found
+
+
+def list_type_places(kind: Any, place: str) -> list[str]:
+    arguments = get_args(kind)
+    if get_origin(kind) is Annotated:
+        return list_type_places(arguments[0], place)
+    if get_origin(kind) in (Union, UnionType):
+        return [one for part in arguments for one in list_type_places(part, place)]
+    if get_origin(kind) is tuple:
+        return list_type_places(arguments[0], f"{place}.0")
+    if get_origin(kind) is dict:
+        return list_type_places(arguments[1], f"{place}.key")
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Unavailable:
+        return list_schema_places(kind, place)
+    return [place]
+
+
+def test_there_are_records_to_walk():
+    """The kept records are there: the tests below look at something."""
+    assert len(RECORDS) >= 3
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_every_place_of_every_kept_record_has_a_row(path):
+    """Every leaf of a record of any version, as it was written and as it is read now, is in the table; a place that no
+    record has is not."""
+    record = read_record(path)
+    as_written = [place for place, _ in walk_tree(json.loads(path.read_text(encoding="utf-8")))]
+    as_read = [place for place, _ in walk_places(record)]
+    assert len(as_read) > 100
+    assert [place for place in (*as_written, *as_read) if find_row(place) is None] == []
+    assert find_row("calls.0.no_such_field") is None
+    assert find_row(as_read[-1] + "x") is None
+
+
+def test_every_field_of_the_schema_has_a_row():
+    """Every field that a record can have is in the table, those that no kept record holds included."""
+    places = list_schema_places(RunRecord)
+    assert {"calls.0.adapter_files.0.sha256", "source.submodules.0.commit", "seeds.images.0"} <= {*places}
+    assert [place for place in places if find_row(place) is None] == []
+
+
+def test_every_row_is_of_a_known_kind():
+    """Each field of the schema has one of the kinds or none, and its label is of a group that says what brings it
+    back."""
+    for place in list_schema_places(RunRecord):
+        assert find_kind(place) in (*KINDS, None)
+        label = find_factor(place)
+        assert label is None or GROUPS[label.partition(":")[0]].brought_back_by
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_what_changes_nothing_is_not_brought_back(path):
+    """An effect or an address has no label: nobody would restore a verdict; and causes of every group are there."""
+    places = [place for place, _ in walk_places(read_record(path))]
+    assert [place for place in places if find_kind(place) is None and find_factor(place)] == []
+    groups = {label.partition(":")[0] for place in places if (label := find_factor(place))}
+    assert {"code", "env", "numerics", "weights", "pipeline", "seeds"} <= groups <= {*GROUPS}
+
+
+def test_the_order_of_kinds_is_how_likely_they_change_bits():
+    """A seed comes before weights, both before settings, and these before the rest."""
+    assert KINDS[:2] == ("seed", "weights")
+    assert KINDS.index("numerics") < KINDS.index("libraries") < KINDS.index("source") < KINDS.index("other")
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "label"),
+    [
+        ("seeds.root", "seed", "seeds"),
+        ("seeds.closed", None, None),
+        ("calls.0.components.unet.memory_xxh3", "weights", "weights"),
+        ("calls.0.components.unet.config.sample_size", "pipeline", None),
+        ("calls.0.components.scheduler.config.clip_sample", "pipeline", "pipeline:scheduler"),
+        ("calls.0.components.low_res_scheduler.class_name", "pipeline", "pipeline:low_res_scheduler"),
+        ("calls.0.arguments.image.sha256", "call", "inputs"),
+        ("calls.0.arguments.guidance_scale", "call", None),
+        ("calls.0.inputs.image.file", None, None),
+        ("numerics.state.num_threads", "numerics", "numerics:threads"),
+        ("numerics.state.compile_config", "numerics", None),
+        ("environment.variables.PYTHONPATH", None, None),
+        ("environment.torch.version", "machine", "env:torch"),
+        ("environment.torch.gpus.0.name", "machine", None),
+        ("environment.packages.torch.version", "libraries", "env:torch"),
+        ("environment.packages.rich.version", "other", "env:rich"),
+        ("environment.interpreter.version", "other", "env:python"),
+        ("source.commit", "source", "code"),
+        ("source.remote", None, None),
+        ("outputs.0.sha256", None, None),
+    ],
+)
+def test_a_place_has_its_kind_and_its_label(place, kind, label):
+    """The first row that matches decides: causes, effects, and what brings a value back."""
+    assert (find_kind(place), find_factor(place)) == (kind, label)
+
+
+def test_names_that_stand_for_one_thing_share_a_label():
+    """A variable and a setting for the same thing are restored together; another setting has another label."""
+    assert name_numeric("OMP_NUM_THREADS") == name_numeric("num_interop_threads")
+    assert name_numeric("OMP_NUM_THREADS") != name_numeric("sdp_flash")
+    assert name_numeric("PYTHONPATH") == "code"
+
+
+def test_members_of_a_list_are_named_where_they_have_names():
+    """A package's place has its name wherever it stands in the list; a list of numbers is counted; what is unavailable
+    is one value."""
+    tree = {"packages": [{"name": "torch", "version": "2"}], "images": [3, 4], "gpu": {"unavailable": "none"}}
+    assert dict(walk_tree(tree)) == {
+        "packages.torch.name": "torch",
+        "packages.torch.version": "2",
+        "images.0": 3,
+        "images.1": 4,
+        "gpu": {"unavailable": "none"},
+    }
+    assert dict(walk_tree([1], "seeds.images")) == {"seeds.images.0": 1}
