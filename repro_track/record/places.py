@@ -126,7 +126,7 @@ _ROWS = (
     Row(r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)", "seed", "seeds"),
     Row(r"config\.resolved\.(seeds?|num_images|generator)", "seed"),
     Row(r"calls\.\d+\.components\.\w+\.(weights\..*|memory_xxh3|commit)", "weights", "weights"),
-    Row(r"calls\.\d+\.adapter_files\..*sha256", "weights"),
+    Row(r"calls\.\d+\.adapter_files\..*sha256", "weights", "weights"),
     Row(r"calls\.\d+\.commit", "weights"),
     Row(r"calls\.\d+\.(inputs\..*|arguments\..*\.sha256)", "call", "inputs"),
     Row(r"calls\.\d+\.arguments\..*|calls\.\d+\.batch|config\.resolved\.(call\..*|batch)", "call"),

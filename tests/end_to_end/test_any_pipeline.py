@@ -182,8 +182,7 @@ def test_a_missing_input_is_one_message(run_zoo):
 
 
 def test_other_lora_weights_are_refused(cli, run_zoo, read_record):
-    """A LoRA's file is recorded; the replay takes an unchanged copy from elsewhere, and refuses one with one other
-    bit."""
+    """A LoRA's file is recorded; the replay refuses one with one other bit, unless it is told to take what is there."""
     run = run_zoo("lora").run_id
     record = read_record(run)
     (file,) = record.calls[0].adapter_files
@@ -202,6 +201,33 @@ def test_other_lora_weights_are_refused(cli, run_zoo, read_record):
     finally:
         content[-1] ^= 1
         path.write_bytes(content)
+
+
+def test_moved_lora_weights_are_found_by_their_digest(cli, run_zoo, read_record):
+    """A LoRA's file that was moved is found by its digest, as a component's weights are: the plan says that it is
+    restored and expects bit-exact, and so it comes. Where weights are left as they are now, it stays and none of it is
+    expected; a file that was seen nowhere is refused."""
+    run = run_zoo("lora").run_id
+    (file,) = read_record(run).calls[0].adapter_files
+    path = run_zoo.folder / "adapters" / "lora" / "lora" / "pytorch_lora_weights.safetensors"
+    place, moved = f"calls.0.adapter_files.{file.path}.sha256", path.with_name("moved.safetensors")
+    path.rename(moved)
+    try:
+        refused = cli("replay", run)
+        assert refused.code == 3
+        assert "the file is not there" in refused.err
+        run_zoo("lora", f"adapters.lora.pixel.path={moved}", "call.num_inference_steps=1")  # the program sees it there
+        plan = replay(cli, run, "--dry-run")
+        assert [one["source"] for one in plan["weights"]] == [str(moved)]
+        assert place in [one["place"] for one in plan["restored"]]
+        assert place not in [one["place"] for one in plan["differences"]]
+        assert plan["expected_verdict"] == "bit-exact"
+        assert replay(cli, run)["verdict"] == "bit-exact"
+        left = replay(cli, run, "--weights", "current", "--dry-run")
+        assert place in [one["place"] for one in left["differences"]]
+        assert (left["expected_verdict"], left["because"]) == ("diverged", [place])
+    finally:
+        moved.rename(path)
 
 
 def test_switches_are_set_and_put_back(cli, run_zoo, read_record):

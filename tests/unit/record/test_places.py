@@ -19,7 +19,7 @@ from repro_track.record.places import (
     walk_tree,
 )
 from repro_track.record.reading import read_record
-from repro_track.record.schema import RunRecord, Unavailable
+from repro_track.record.schema import RunRecord, Unavailable, WeightFile
 
 RECORDS = sorted((Path(__file__).parents[2] / "data" / "records").glob("*.json"))
 
@@ -45,6 +45,21 @@ def list_type_places(kind: Any, place: str) -> list[str]:
     if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Unavailable:
         return list_schema_places(kind, place)
     return [place]
+
+
+def add_weights(record: RunRecord) -> RunRecord:
+    """Return the record with a weight file in every component, and one of an adapter."""
+    weight = WeightFile(path="a.safetensors", sha256="0" * 64, size_bytes=1, origin="computed")
+    calls = tuple(
+        call.model_copy(
+            update={
+                "components": tuple(part.model_copy(update={"weights": (weight,)}) for part in call.components),
+                "adapter_files": (weight.model_copy(update={"path": "/lora/b.safetensors"}),),
+            }
+        )
+        for call in record.calls
+    )
+    return record.model_copy(update={"calls": calls})
 
 
 def test_there_are_records_to_walk():
@@ -145,3 +160,17 @@ def test_members_of_a_list_are_named_where_they_have_names():
         "gpu": {"unavailable": "none"},
     }
     assert dict(walk_tree([1], "seeds.images")) == {"seeds.images.0": 1}
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_every_weight_file_can_be_brought_back(path):
+    """Every file of weights is of that kind and has that label, a component's and an adapter's alike: what is found
+    elsewhere by its digest is restored. What is around a weight file has neither."""
+    places = [place for place, _ in walk_places(add_weights(read_record(path)))]
+    digests = [place for place in places if place.endswith(".safetensors.sha256")]
+    assert len(digests) > 1
+    assert any(place.startswith("calls.0.adapter_files.") for place in digests)
+    assert [(place, find_kind(place), find_factor(place)) for place in digests] == [
+        (place, "weights", "weights") for place in digests
+    ]
+    assert find_factor("calls.0.adapter_files./lora/b.safetensors.size_bytes") is None
