@@ -6,7 +6,6 @@ It reads the files that Hydra composes, and never changes one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib import resources
 from typing import Any, cast
 
@@ -45,9 +44,9 @@ def make_changed(resolved: Mapping[str, Any], changes: Sequence[str]) -> dict[st
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
-@cache
 def read_preset(group: str, name: str) -> dict[str, Any]:
-    """Read one preset of `conf/` (`determinism`, `tolerance`), the same file that Hydra composes.
+    """Read one preset of `conf/` (a file of one of its groups), the same file that Hydra composes. Each call returns a
+    value of its own.
 
     Raises:
         UsageError: there is no such preset.

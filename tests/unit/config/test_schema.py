@@ -1,0 +1,39 @@
+"""Promises of schema.py: a config has the types that it says, is open where any key may stand, and a seed is one that
+torch keeps whole."""
+
+import pytest
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from repro_track.config.schema import SEED_LIMIT, check_seed, leave_out_sweep, make_schema
+from repro_track.errors import UsageError
+
+
+@pytest.mark.parametrize("seed", [0, 1, SEED_LIMIT - 1])
+def test_a_seed_of_32_bits_is_itself(seed):
+    """Every seed that a CPU generator keeps is returned as it is, 0 included."""
+    assert check_seed(seed) == seed
+
+
+@pytest.mark.parametrize("seed", [-1, SEED_LIMIT, True, 1.0, "1", None])
+def test_any_other_seed_is_refused_by_its_name(seed):
+    """One that torch would cut, and what is no whole number, is refused with the name that it was given by."""
+    with pytest.raises(UsageError, match="seeds\\[1\\] is"):
+        check_seed(seed, name="seeds[1]")
+
+
+def test_a_config_is_open_only_where_any_key_may_stand():
+    """A call, a scheduler's config, switches and adapters take any key; the config itself does not, nor a wrong
+    type."""
+    schema = make_schema()
+    for change in ("call.prompt=a cat", "scheduler.config.x=1", "switches.vae.y=true", "adapters.lora.a.path=b"):
+        OmegaConf.merge(schema, OmegaConf.from_dotlist([change]))
+    for change in ("promt=a cat", "seed=three", "log.preview=true"):
+        with pytest.raises(OmegaConfBaseException):
+            OmegaConf.merge(schema, OmegaConf.from_dotlist([change]))
+
+
+def test_which_sweep_a_run_belongs_to_is_left_out():
+    """Overrides of the sweep are left out, however they were written; others stay in their order."""
+    words = ["seed=1", "sweep.run=x", "++sweep.done={}", "call.sweep=2", "sweeping=3"]
+    assert leave_out_sweep(words) == ["seed=1", "call.sweep=2", "sweeping=3"]
