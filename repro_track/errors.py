@@ -1,4 +1,5 @@
-"""Every exception of repro_track. It holds what went wrong as text and never decides what to do about it.
+"""Every exception and exit code of repro_track. An exception holds what went wrong as text; it never decides what to do
+about it.
 
     ReproTrackError               exit 3: could not be run
     ├── UsageError                exit 2: the words of the command, a config key, a seed, a run that is not there
@@ -15,6 +16,29 @@ we could not look.
 
 from __future__ import annotations
 
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command says to the shell. Each is a promise to scripts and CI.
+
+    >>> int(ExitCode.FELL_SHORT)
+    1
+    """
+
+    SUCCESS = 0
+    """Reproduced at the required level; any command but `replay`: done."""
+    FELL_SHORT = 1
+    """Ran and fell short: not reproduced at the required level, or an artifact is not as it was logged."""
+    WRONG_USAGE = 2
+    """The words of the command, a config key, or a run that is not there."""
+    NOT_RUN = 3
+    """Could not be run: damaged record, unreachable store, a pipeline that fails."""
+    REFUSED = 4
+    """Refused for safety."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells say it."""
+
 
 class ReproTrackError(Exception):
     """Say what was found, what was expected and what to do.
@@ -25,7 +49,7 @@ class ReproTrackError(Exception):
         advice: what the person can do now.
     """
 
-    exit_code = 3
+    exit_code = ExitCode.NOT_RUN
 
     def __init__(self, found: str, *, expected: str | None = None, advice: str | None = None) -> None:
         super().__init__(found)
@@ -45,7 +69,7 @@ class ReproTrackError(Exception):
 class UsageError(ReproTrackError):
     """The words of the command, a config key, a seed, or a run that is not there."""
 
-    exit_code = 2
+    exit_code = ExitCode.WRONG_USAGE
 
 
 class RecordError(ReproTrackError):
@@ -71,7 +95,7 @@ class ReplayError(ReproTrackError):
 class RefusedError(ReproTrackError):
     """Refused for safety."""
 
-    exit_code = 4
+    exit_code = ExitCode.REFUSED
 
 
 def first_line(error: BaseException) -> str:
