@@ -111,15 +111,13 @@ def _read_cells() -> str | None:
 
 def find_script(command: Command, *, folder: Path) -> Path | None:
     """Find the file whose content is the code of a command: the script, or a notebook's cells in the run's folder."""
-    if command.kind in ("script", "hydra", "notebook") and isinstance(command.script, str):
-        return folder / command.script  # an absolute path stays itself
-    return None
+    return folder / str(command.script) if command.has_script else None  # an absolute path stays itself
 
 
 def find_repository_place(command: Command) -> Path:
     """Say in which folder's repository the code of a command is: the script's, else the working directory."""
-    if command.kind in ("script", "hydra") and isinstance(command.script, str):
-        return Path(command.script).parent
+    if command.has_script and not command.is_notebook:
+        return Path(str(command.script)).parent
     return Path(command.cwd)
 
 
@@ -158,7 +156,7 @@ def make_child_argv(
     Raises:
         ReplayError: there is nothing that could be started.
     """
-    if command.kind == "config":
+    if command.is_config:
         return [interpreter, "-P", "-m", "repro_track.run", str(folder / CONFIG_NAME)]
     if isinstance(command.script, Unavailable):
         raise ReplayError(
@@ -166,11 +164,11 @@ def make_child_argv(
             expected="a run of repro-track run, of a script, a module, a Hydra app or a notebook",
         )
     find = move.find if move else str
-    if command.kind == "module":
+    if command.is_module:
         return [interpreter, "-m", command.script, *command.argv]
-    script = str(folder / command.script) if command.kind == "notebook" else find(command.script)
+    script = str(folder / command.script) if command.is_notebook else find(command.script)
     words = [interpreter, script, *command.argv]
-    if command.kind == "hydra":
+    if command.is_hydra:
         words += [f"hydra.run.dir={folder / 'hydra'}", "hydra.output_subdir=null"]
     return words
 
@@ -181,7 +179,7 @@ def check_script(argv: list[str], *, command: Command) -> None:
     Raises:
         ReplayError: it is not.
     """
-    if command.kind in ("script", "hydra", "notebook") and not Path(argv[1]).is_file():
+    if command.has_script and not Path(argv[1]).is_file():
         raise ReplayError(
             f"{argv[1]} is not there any more",
             expected="the script that was run",

@@ -70,6 +70,41 @@ class Command(Part):
     cwd: str
     ordinal: int
 
+    @property
+    def is_config(self) -> bool:
+        """Whether it is a run of `repro-track run`: the present program, given the resolved config."""
+        return self.kind == "config"
+
+    @property
+    def is_module(self) -> bool:
+        """Whether it was started by a module's name (`python -m`), which `script` has."""
+        return self.kind == "module"
+
+    @property
+    def is_hydra(self) -> bool:
+        """Whether it is a Hydra app of somebody's own: its words are overrides."""
+        return self.kind == "hydra"
+
+    @property
+    def is_notebook(self) -> bool:
+        """Whether it is the cells of a notebook: `script` is a file in the run's folder that has them."""
+        return self.kind == "notebook"
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether it was typed into an interpreter: there is no file to start again."""
+        return self.kind == "interactive"
+
+    @property
+    def has_script(self) -> bool:
+        """Whether its code is one file, and `script` that file's path: a script, a Hydra app, a notebook's cells."""
+        return self.kind in ("script", "hydra", "notebook") and isinstance(self.script, str)
+
+    @property
+    def can_be_varied(self) -> bool:
+        """Whether it has a config, of which a variation can change a key."""
+        return self.kind in ("config", "hydra")
+
 
 class Config(Part):
     """The resolved config (interpolations frozen, secrets withheld) and the overrides that led to it."""
