@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from repro_track.attempt.perform import Outcome
 from repro_track.attempt.restore import load_into
@@ -25,7 +24,7 @@ from repro_track.report.page import render_replay_page, render_run_page
 from repro_track.report.text import comparison_to_json, to_printable
 from repro_track.store.client import Store, StoredRun
 from repro_track.store.filing import log_folder
-from repro_track.store.tags import TAG
+from repro_track.store.tags import make_distance_metrics, make_replay_tags, make_variation_tags
 
 
 def start_run(attempt: Attempt, *, store: Store, name: str, parent: StoredRun | None = None) -> StoredRun:
@@ -43,7 +42,7 @@ def start_run(attempt: Attempt, *, store: Store, name: str, parent: StoredRun | 
 
 
 def log_replay(outcome: Outcome, run: StoredRun, *, store: Store, findings: Findings, tags: Mapping[str, str]) -> None:
-    """Write the report, and log the attempt as a run that points at the recorded one."""
+    """Write the report, and log the attempt as a run with the tags of a replay or a trial."""
     found, actual, comparison = outcome.attempt.found, outcome.actual, outcome.comparison
     handover, recorded_folder = outcome.attempt.handover, outcome.attempt.recorded_folder
     first_id, folder = found.address, handover.result_folder
@@ -67,8 +66,8 @@ def log_replay(outcome: Outcome, run: StoredRun, *, store: Store, findings: Find
         run,
         folder=folder,
         description=render_description(actual, run_id=first_id, comparison=comparison, findings=findings),
-        tags={f"{TAG}replay_of": first_id, f"{TAG}verdict": comparison.verdict, **tags},
-        metrics=make_distance_metrics(comparison),
+        tags=tags,
+        metrics=make_distance_metrics([output.distance for output in comparison.outputs if output.distance]),
     )
 
 
@@ -95,7 +94,7 @@ def log_variation(outcome: Outcome, run: StoredRun, *, store: Store) -> None:
         run,
         folder=folder,
         description=render_variation_description(outcome.actual, run_id=run.run_id, of=first_id, changes=changes),
-        tags={f"{TAG}variation_of": first_id, f"{TAG}variation": changes},
+        tags=make_variation_tags(first_id, changes=changes),
     )
 
 
@@ -103,20 +102,5 @@ def log_failure(attempt: Attempt, actual: RunRecord, *, store: Store, run: Store
     """Log an attempt whose child failed."""
     first_id = attempt.found.address
     description = render_description(actual, run_id=first_id)
-    tags = {f"{TAG}replay_of": first_id}
-    log_folder(store, run, folder=attempt.handover.result_folder, description=description, tags=tags)
-
-
-def make_distance_metrics(comparison: Comparison) -> dict[str, Any]:
-    """Make the metrics of a replay: the largest distance of any output; empty where all are equal."""
-    distances = [output.distance for output in comparison.outputs if output.distance]
-    if not distances:
-        return {}
-    metrics = {
-        "distance.max_abs": max(distance.max_abs for distance in distances),
-        "distance.mean_abs": max(distance.mean_abs for distance in distances),
-        "distance.share_different": max(distance.share_different for distance in distances),
-        "distance.psnr_db": min(distance.psnr_db for distance in distances),
-    }
-    similarities = [distance.ssim for distance in distances if distance.ssim is not None]
-    return {**metrics, "distance.ssim": min(similarities)} if similarities else metrics
+    folder, tags = attempt.handover.result_folder, make_replay_tags(first_id)
+    log_folder(store, run, folder=folder, description=description, tags=tags)

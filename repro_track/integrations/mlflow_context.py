@@ -20,7 +20,11 @@ class ReproTrackContext:
     def tags(self) -> dict[str, str]:
         """Return the tags: the record that the run belongs to, and the seed of it."""
         run = _find_run()
-        return {} if run is None else {"repro_track.inside": run.record_id, "repro_track.seed": str(run.seed)}
+        if run is None:
+            return {}
+        from repro_track.store.tags import make_inside_tags  # whoever tracks has loaded it
+
+        return make_inside_tags(record_id=run.record_id, seed=run.seed)
 
 
 def _find_run() -> Any:

@@ -18,7 +18,7 @@ from repro_track.media.perceptual_hash import BITS, LIMIT, hash_views, measure_d
 from repro_track.media.picture import FoundPicture, read_picture
 from repro_track.media.sound_and_video import VIDEO_SUFFIXES, read_record_id
 from repro_track.store.client import Store, StoredRun
-from repro_track.store.tags import unpack_likenesses
+from repro_track.store.tags import DIGESTS, RECORD_ID, name_pixels_tag, unpack_likenesses
 from repro_track.tensors.digests import digest_tensor
 
 
@@ -66,15 +66,15 @@ def _find_id(store: Store, record_id: str | None, *, digest: str | None, is_chan
     """Find by what is embedded. The digest of the pixels goes first: it is in the tag's key, which has an index."""
     if record_id is None or not re.fullmatch(r"[0-9a-f]{32}", record_id):
         return []
-    runs = store.find_by_tag(f"pixels.{digest}") if digest and re.fullmatch(r"[0-9a-f]{64}", digest) else []
-    runs = [run for run in runs if run.record_id == record_id] or store.find_by_tag("record_id", record_id)
+    runs = store.find_by_tag(name_pixels_tag(digest)) if digest and re.fullmatch(r"[0-9a-f]{64}", digest) else []
+    runs = [run for run in runs if run.record_id == record_id] or store.find_by_tag(RECORD_ID, record_id)
     how = "by the id in it" + ("; its pixels were changed since" if is_changed else "")
     return [Match(run, how) for run in runs]
 
 
 def _find_pixels(store: Store, digests: Sequence[str]) -> list[Match]:
     for digest in digests:
-        runs = store.find_by_tag(f"pixels.{digest}")
+        runs = store.find_by_tag(name_pixels_tag(digest))
         if runs:
             return [Match(run, "by its pixels, which are exactly these") for run in runs]
     return []
@@ -109,8 +109,8 @@ def _find_digest(store: Store, text: str) -> list[Match]:
         raise UsageError(
             f"{text!r} is neither a file nor a digest", expected="a picture, or 64 hexadecimal digits of sha256"
         )
-    runs = store.find_by_tag(f"pixels.{text}")
-    for name in ("output_sha256", "pixels_sha256", "noise_sha256"):
+    runs = store.find_by_tag(name_pixels_tag(text))
+    for name in DIGESTS:
         runs = runs or store.find_by_tag(name, text)
     if not runs:
         raise UsageError(

@@ -17,7 +17,6 @@ from repro_track.record.names import MANIFEST_NAME, OUTPUT_TENSORS_NAME, RECORD_
 from repro_track.record.schema import RunRecord
 from repro_track.store import ledger
 from repro_track.store.manifest import compare_manifest, parse_manifest
-from repro_track.store.tags import TAG
 from repro_track.tensors.digests import digest_file, digest_tensor
 from repro_track.tensors.host import load_tensors
 
@@ -43,7 +42,7 @@ def verify_run(found: FoundRun) -> list[str]:
 
 def _check_manifest(found: FoundRun, folder: Path, actual: Mapping[str, str]) -> list[str]:
     """Compare with the list of all files. A run of an earlier version has none: then only the record speaks."""
-    wanted = found.stored.tags.get(f"{TAG}manifest") if found.stored else None
+    wanted = found.stored.manifest_sha256 if found.stored else None
     if MANIFEST_NAME not in actual:
         return [f"{MANIFEST_NAME}: missing"] if wanted else []
     if wanted and wanted != actual[MANIFEST_NAME]:

@@ -27,7 +27,7 @@ from repro_track.replay.trust import check_trust
 from repro_track.report.terminal import open_console, print_comparison, print_diff, print_findings
 from repro_track.report.text import to_printable
 from repro_track.store.client import Store, StoredRun
-from repro_track.store.tags import TAG
+from repro_track.store.tags import make_replay_tags
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,7 +139,7 @@ def _conclude(outcome: Outcome, *, request: Request, profile: Tolerance, console
         laboratory = TrialRunner(found, store, run, profile, request.required, console, focus)
         findings, verdicts = _look_into(outcome, request=request, laboratory=laboratory)
     finally:  # also when a trial fails or a person has seen enough: the replay itself is done
-        tags = {f"{TAG}replay_focus": str(focus)} if alone else {}
+        tags = make_replay_tags(found.address, verdict=comparison.verdict, focus=str(focus))
         log_replay(outcome, run, store=store, findings=findings, tags=tags)
     print_findings(findings, console=console)
     for reason in outcome.actual.replayable.reasons:

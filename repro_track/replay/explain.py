@@ -35,7 +35,7 @@ from repro_track.record.schema import PipelineCall, RunRecord
 from repro_track.report.terminal import print_trial, shown_progress
 from repro_track.report.text import to_printable
 from repro_track.store.client import Store, StoredRun
-from repro_track.store.tags import TAG
+from repro_track.store.tags import make_trial_tags
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class TrialRunner:
             if outcome.actual.status != "finished":
                 raise ReplayError(f"the trial failed: {outcome.actual.error}")
             run = start_run(planned, store=self.store, name=name, parent=self.parent)
-            log_replay(outcome, run, store=self.store, findings=Findings(), tags={f"{TAG}trial": name})
+            tags = make_trial_tags(self.found.address, verdict=outcome.comparison.verdict, name=name)
+            log_replay(outcome, run, store=self.store, findings=Findings(), tags=tags)
             return outcome.actual, outcome.comparison.verdict, run.run_id
 
 

@@ -30,7 +30,7 @@ from repro_track.report.markdown import render_sweep_description
 from repro_track.report.text import to_printable
 from repro_track.store import ledger
 from repro_track.store.client import Store, StoredRun
-from repro_track.store.tags import TAG
+from repro_track.store.tags import make_ended_sweep_tags, make_sweep_tags
 from repro_track.tensors.digests import digest_bytes
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _begin(store: Store, words: Sequence[str], *, experiment: str, name: str | N
         name=name or f"sweep {shown}"[:200],
         user=read_user(),
         source="repro-track run",
-        tags={f"{TAG}sweep": "running", f"{TAG}overrides": shown[:5000]},
+        tags=make_sweep_tags(overrides=shown),
     )
     with tempfile.TemporaryDirectory() as folder:
         data = {"words": list(words), "cwd": str(Path.cwd())}
@@ -180,7 +180,7 @@ def end_sweep(*, is_failed: bool) -> StoredRun | None:
     labelled = sorted(
         ((_label(words, varied), words, member) for member, words in members), key=lambda one: _to_natural(one[0])
     )
-    rows = [(member.run_id, label, member.tags.get(f"{TAG}status", "running")) for label, _, member in labelled]
+    rows = [(member.run_id, label, member.status or "running") for label, _, member in labelled]
     words = shlex.join(["-m", *leave_out_sweep(sweep.words)])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -188,7 +188,7 @@ def end_sweep(*, is_failed: bool) -> StoredRun | None:
         sweep.store.end_run(
             sweep.run,
             folder=folder,
-            tags={f"{TAG}sweep": str(len(members))},
+            tags=make_ended_sweep_tags(members=len(members)),
             description=render_sweep_description(run_id=sweep.run.run_id, words=words, members=rows),
             is_failed=is_failed,
         )

@@ -28,13 +28,23 @@ from repro_track.store.tags import (
     FINISHED_FILTER,
     LIKENESS,
     LOGGED_IMAGES,
-    TAG,
+    MANIFEST,
+    OURS_FILTER,
+    RECORD_ID,
+    REPLAY_OF,
+    STATUS,
+    SWEEP,
+    VARIATION_OF,
     VIEW,
+    make_end_tags,
     make_experiment_tags,
+    make_member_filter,
     make_metrics,
     make_params,
+    make_record_tags,
+    make_start_tags,
     make_step_metrics,
-    make_tags,
+    make_tag_filter,
 )
 from repro_track.tensors.digests import digest_bytes
 
@@ -73,17 +83,27 @@ class StoredRun:
     @property
     def record_id(self) -> str | None:
         """The record's own id; `None` for a run without one."""
-        return self.tags.get(f"{TAG}record_id")
+        return self.tags.get(RECORD_ID)
+
+    @property
+    def status(self) -> str | None:
+        """The status in its record; `None` as long as there is none."""
+        return self.tags.get(STATUS)
 
     @property
     def is_finished(self) -> bool:
         """Whether its record says that it came to its end."""
-        return self.tags.get(f"{TAG}status") == "finished"
+        return self.status == "finished"
+
+    @property
+    def manifest_sha256(self) -> str | None:
+        """The digest of its list of files; `None`: an earlier version logged it, which had no such list."""
+        return self.tags.get(MANIFEST)
 
     @property
     def is_sweep(self) -> bool:
         """Whether this is a sweep's own run, which has no record: its members have."""
-        return f"{TAG}sweep" in self.tags
+        return SWEEP in self.tags
 
 
 class Store:
@@ -121,12 +141,10 @@ class Store:
             parent_id: the run under which this one is shown.
             tags: more tags.
         """
-        tags = {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL", **(tags or {})}
-        if parent_id is not None:
-            tags["mlflow.parentRunId"] = parent_id
+        all_tags = {**make_start_tags(user=user, source=source, parent_id=parent_id), **(tags or {})}
         with reported(self.uri):
             run = self._client.create_run(
-                experiment_id or self._ensure_experiment(experiment), run_name=name, tags=tags
+                experiment_id or self._ensure_experiment(experiment), run_name=name, tags=all_tags
             )
         return self._to_stored(run)
 
@@ -136,7 +154,7 @@ class Store:
         """Log a folder of artifacts, tags and the description of a run without a record, and end it."""
         from mlflow.entities import RunTag
 
-        all_tags = {**tags, "mlflow.note.content": description}
+        all_tags = {**tags, **make_end_tags(description=description)}
         with reported(self.uri):
             self._client.log_batch(run.run_id, tags=[RunTag(name, value) for name, value in all_tags.items()])
             self._client.log_artifacts(run.run_id, str(folder))
@@ -171,9 +189,8 @@ class Store:
         from mlflow.entities import Metric, Param, RunTag
 
         now_ms = int(time.time() * 1000)
-        all_tags = {**make_tags(record), "mlflow.note.content": description, **tags}
-        if (folder / LOGGED_IMAGES).is_dir():
-            all_tags["mlflow.loggedImages"] = "True"
+        end_tags = make_end_tags(description=description, has_pictures=(folder / LOGGED_IMAGES).is_dir())
+        all_tags = {**make_record_tags(record), **end_tags, **tags}
         all_metrics = [(name, value, 0) for name, value in {**make_metrics(record), **metrics}.items()]
         with reported(self.uri):
             self._client.log_batch(
@@ -259,7 +276,7 @@ class Store:
                 expected="a unique prefix",
                 advice="give more of the id",
             )
-        if not {f"{TAG}record_id", f"{TAG}sweep"} & set(runs[0].tags):
+        if not {RECORD_ID, SWEEP} & set(runs[0].tags):
             raise StoreError(
                 f"run {runs[0].run_id} was not logged by repro_track",
                 expected="a run with a record",
@@ -269,12 +286,8 @@ class Store:
 
     def find_members(self, parent_id: str) -> list[StoredRun]:
         """Find our runs that are shown under another one, the oldest first; replays and variations are none of them."""
-        condition = f"tags.`mlflow.parentRunId` = '{parent_id}' AND tags.`{TAG}record_id` != ''"
-        return [
-            run
-            for run in reversed(self._search(condition))
-            if not {f"{TAG}replay_of", f"{TAG}variation_of"} & set(run.tags)
-        ]
+        runs = reversed(self._search(make_member_filter(parent_id)))
+        return [run for run in runs if not {REPLAY_OF, VARIATION_OF} & set(run.tags)]
 
     def find_runs(self, experiment: str, filter_string: str | None) -> list[StoredRun]:
         """Find our finished runs of an experiment, the oldest first; replays are none of them.
@@ -302,16 +315,15 @@ class Store:
     def find_view(self) -> str:
         """Find the page of MLflow's UI that shows our newest runs in our columns; the list of experiments if there are
         none."""
-        runs = self._search(f"tags.`{TAG}record_id` != ''", most=1)
+        runs = self._search(OURS_FILTER, most=1)
         if not runs:
             return "experiments?workflowType=machine_learning"
         return f"experiments/{runs[0].experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
 
     def find_by_tag(self, name: str, value: str | None = None) -> list[StoredRun]:
-        """Find our runs by a tag without its `repro_track.` (and its value), the newest first; replays last."""
-        condition = f"tags.`{TAG}{name}` " + (f"= '{value}'" if value is not None else "!= ''")
-        runs = self._search(condition, most=100)
-        return sorted(runs, key=lambda run: f"{TAG}replay_of" in run.tags)
+        """Find the runs with a tag, with `value` those where it is exactly this; the newest first, replays last."""
+        runs = self._search(make_tag_filter(name, value), most=100)
+        return sorted(runs, key=lambda run: REPLAY_OF in run.tags)
 
     def find_runs_by_id(self, run_ids: Sequence[str]) -> list[StoredRun]:
         """Find the runs with these ids that are not deleted, in their order."""

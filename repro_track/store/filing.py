@@ -16,7 +16,7 @@ from repro_track.record.schema import RunRecord
 from repro_track.store import ledger
 from repro_track.store.client import Store, StoredRun
 from repro_track.store.manifest import write_manifest
-from repro_track.store.tags import LIKENESS, TAG, pack_likenesses
+from repro_track.store.tags import LIKENESS, MANIFEST, pack_likenesses
 
 
 def log_folder(
@@ -30,7 +30,7 @@ def log_folder(
 ) -> RunRecord:
     """Log a finished folder under a started run, and remember that this machine made it."""
     record = read_record(folder / RECORD_NAME)
-    all_tags = {f"{TAG}manifest": write_manifest(folder), **_make_likeness_tag(record, folder), **(tags or {})}
+    all_tags = {MANIFEST: write_manifest(folder), **_make_likeness_tag(record, folder), **(tags or {})}
     store.log_run(run, record=record, folder=folder, description=description, tags=all_tags, metrics=metrics or {})
     ledger.remember(run.run_id, record)
     return record

@@ -1,4 +1,4 @@
-"""What a run looks like in MLflow: every tag, param, metric and column.
+"""What a run looks like in MLflow: every tag, param, metric, column and filter, whoever writes or reads it.
 
 Pure: it never speaks to a store.
 """
@@ -9,21 +9,45 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
 from repro_track.record.schema import RunRecord, Unavailable
 from repro_track.tensors.digests import digest_many
+from repro_track.tensors.distance import Distance
 
 TAG = "repro_track."
+"""What the names of our tags begin with; nobody else puts it before a name."""
+RECORD_ID = f"{TAG}record_id"
+STATUS = f"{TAG}status"
+REPLAY_OF = f"{TAG}replay_of"
+VARIATION_OF = f"{TAG}variation_of"
+VERDICT = f"{TAG}verdict"
+SWEEP = f"{TAG}sweep"
+OVERRIDES = f"{TAG}overrides"
+MANIFEST = f"{TAG}manifest"
+"""The tag with the digest of a run's list of files."""
+LIKENESS = f"{TAG}likeness"
+"""The tag with the perceptual hashes of a run's pictures."""
+DIGESTS = (f"{TAG}output_sha256", f"{TAG}pixels_sha256", f"{TAG}noise_sha256")
+"""The tags with the digests of all outputs, of all pictures' pixels, and of the noise."""
+PARENT = "mlflow.parentRunId"
+_LONGEST = 5000
+"""So many characters of a text that may be long go into a tag; MLflow takes 8,000 (read in its 3.17.2)."""
+
+OURS_FILTER = f"tags.`{RECORD_ID}` != ''"
+"""Finds our runs that have a record."""
+FINISHED_FILTER = f"{OURS_FILTER} AND tags.`{REPLAY_OF}` IS NULL AND attributes.status = 'FINISHED'"
+"""Finds our finished runs that are no replays."""
+
 VIEW = "repro_track"
 """The name of the saved view of our columns: an experiment tag, which MLflow's UI lists under Views (read in its
 3.17.2)."""
 COLUMNS = {
     # MLflow's names of columns, and the widths at which their headers can be read
     "params.`seed`": 70,
-    f"tags.`{TAG}verdict`": 140,
+    f"tags.`{VERDICT}`": 140,
     f"tags.`{TAG}pipeline`": 150,
     f"tags.`{TAG}scheduler`": 165,
     f"tags.`{TAG}steps`": 130,
@@ -32,10 +56,6 @@ COLUMNS = {
     f"tags.`{TAG}commit`": 145,
     f"tags.`{TAG}dirty`": 130,
 }
-LIKENESS = f"{TAG}likeness"
-"""The tag with the perceptual hashes of a run's pictures."""
-FINISHED_FILTER = f"tags.`{TAG}record_id` != '' AND tags.`{TAG}replay_of` IS NULL AND attributes.status = 'FINISHED'"
-"""Finds our finished runs that are no replays."""
 
 LOGGED_IMAGES = "images"
 
@@ -75,25 +95,95 @@ def make_experiment_tags() -> dict[str, str]:
     return {"mlflow.experimentKind": "custom_model_development", f"mlflow.sharedViewState.{VIEW}": json.dumps(view)}
 
 
-def make_tags(record: RunRecord) -> dict[str, str]:
-    """Make the searchable tags of a record. A digest that people look up is in a tag's *key*, which has an index."""
+def name_pixels_tag(digest: str) -> str:
+    """Name the tag of one picture's pixels. What people look up is in the tag's *name*, which has an index."""
+    return f"{TAG}pixels.{digest}"
+
+
+def make_member_filter(parent_id: str) -> str:
+    """Make the filter that finds our runs that are shown under another one, replays and variations among them."""
+    return f"tags.`{PARENT}` = '{parent_id}' AND {OURS_FILTER}"
+
+
+def make_tag_filter(name: str, value: str | None) -> str:
+    """Make the filter that finds the runs with a tag; with `value`, those where it is exactly this.
+
+    >>> make_tag_filter(RECORD_ID, "abc"), make_tag_filter(SWEEP, None)
+    ("tags.`repro_track.record_id` = 'abc'", "tags.`repro_track.sweep` != ''")
+    """
+    return f"tags.`{name}` " + (f"= '{value}'" if value is not None else "!= ''")
+
+
+def make_start_tags(*, user: str, source: str, parent_id: str | None) -> dict[str, str]:
+    """Make the tags that MLflow shows of every run: who runs it, what runs it, and the run it is shown under."""
+    tags = {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL"}
+    return tags if parent_id is None else {**tags, PARENT: parent_id}
+
+
+def make_end_tags(*, description: str, has_pictures: bool = False) -> dict[str, str]:
+    """Make the tags of a run's page in MLflow: its description, and whether it has pictures by step."""
+    tags = {"mlflow.note.content": description}
+    return {**tags, "mlflow.loggedImages": "True"} if has_pictures else tags
+
+
+def make_replay_tags(run_id: str, *, verdict: str | None = None, focus: str = "") -> dict[str, str]:
+    """Make the tags of a replay.
+
+    Args:
+        run_id: the run that is replayed, by its address: MLflow's run id, or the path of a record.
+        verdict: what came of it; `None`: it failed, and has none.
+        focus: the call and image that were looked at alone; empty: all.
+    """
+    tags = {REPLAY_OF: run_id, VERDICT: verdict, f"{TAG}replay_focus": focus}
+    return {name: value for name, value in tags.items() if value}
+
+
+def make_trial_tags(run_id: str, *, verdict: str, name: str) -> dict[str, str]:
+    """Make the tags of a trial: a replay that is run only to find a cause, with what it tries as its name."""
+    return {**make_replay_tags(run_id, verdict=verdict), f"{TAG}trial": name}
+
+
+def make_variation_tags(run_id: str, *, changes: str) -> dict[str, str]:
+    """Make the tags of a variation: the run that it was made from, and what was changed, as `KEY=VALUE` words."""
+    return {VARIATION_OF: run_id, f"{TAG}variation": changes}
+
+
+def make_sweep_tags(*, overrides: str) -> dict[str, str]:
+    """Make the tags of a sweep that goes on, with the words that it was begun with."""
+    return {SWEEP: "running", OVERRIDES: overrides[:_LONGEST]}
+
+
+def make_ended_sweep_tags(*, members: int) -> dict[str, str]:
+    """Make the tags that a sweep gets at its end: how many members it has."""
+    return {SWEEP: str(members)}
+
+
+def make_inside_tags(*, record_id: str, seed: int) -> dict[str, str]:
+    """Make the tags of somebody's own MLflow run that is started while a run of ours goes on."""
+    return {f"{TAG}inside": record_id, f"{TAG}seed": str(seed)}
+
+
+def make_record_tags(record: RunRecord) -> dict[str, str]:
+    """Make the searchable tags of a record; what is empty or not known has none."""
     pictures = [output for output in record.outputs if output.pixels_sha256]
-    noises = [call.trace.noise for call in record.calls if isinstance(call.trace.noise, str)]
+    digests = (
+        [output.sha256 for output in record.outputs],
+        [output.pixels_sha256 or "" for output in pictures],
+        [call.trace.noise for call in record.calls if isinstance(call.trace.noise, str)],
+    )
     tags = {
-        f"{TAG}record_id": record.record_id,
+        RECORD_ID: record.record_id,
         f"{TAG}schema": str(record.schema_version),
-        f"{TAG}status": record.status,
+        STATUS: record.status,
         f"{TAG}seed_closed": _to_tag_value(record.seeds.closed),
         f"{TAG}replayable": _to_tag_value(record.replayable.yes),
-        f"{TAG}output_sha256": _one_digest([output.sha256 for output in record.outputs]),
-        f"{TAG}pixels_sha256": _one_digest([output.pixels_sha256 or "" for output in pictures]),
-        f"{TAG}noise_sha256": _one_digest(noises),
-        **{f"{TAG}pixels.{output.pixels_sha256}": output.name for output in pictures},
+        **dict(zip(DIGESTS, map(_one_digest, digests), strict=True)),
+        **{name_pixels_tag(output.pixels_sha256 or ""): output.name for output in pictures},
     }
     if record.replay_of:
-        tags[f"{TAG}replay_of"] = record.replay_of
+        tags[REPLAY_OF] = record.replay_of
     if record.config.overrides:
-        tags[f"{TAG}overrides"] = " ".join(record.config.overrides)[:5000]
+        tags[OVERRIDES] = " ".join(record.config.overrides)[:_LONGEST]
     source = record.source
     schedulers = {name.rpartition(".")[2] for call in record.calls for name in call.schedulers}
     weights = {weight.sha256: part.name for call in record.calls for part in call.components for weight in part.weights}
@@ -101,8 +191,8 @@ def make_tags(record: RunRecord) -> dict[str, str]:
         "pipeline": " ".join(dict.fromkeys(call.class_name for call in record.calls)),
         "scheduler": " ".join(sorted(schedulers)),
         "steps": " ".join(str(len(call.trace.steps)) for call in record.calls if call.trace.steps),
-        "weights": " ".join(f"{name}:{digest[:12]}" for digest, name in weights.items())[:5000],
-        "digest": tags[f"{TAG}output_sha256"][:12],
+        "weights": " ".join(f"{name}:{digest[:12]}" for digest, name in weights.items())[:_LONGEST],
+        "digest": tags[DIGESTS[0]][:12],
         "commit": source.commit[:12] if isinstance(source.commit, str) else "",
         "dirty": _to_tag_value(source.dirty) if isinstance(source.commit, str) else "",
     }
@@ -122,7 +212,7 @@ def _to_tag_value(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _one_digest(digests: list[str]) -> str:
+def _one_digest(digests: Sequence[str]) -> str:
     """The digest itself if there is one, one over all in their order if there are several."""
     return digests[0] if len(digests) == 1 else digest_many(digests) if digests else ""
 
@@ -171,3 +261,17 @@ def make_step_metrics(record: RunRecord) -> list[tuple[str, float, int]]:
         for step in call.trace.steps:
             metrics += [(f"{prefix}.{name}", getattr(step, name), step.index) for name in ("mean", "std", "abs_max")]
     return metrics
+
+
+def make_distance_metrics(distances: Sequence[Distance]) -> dict[str, float]:
+    """Make the metrics of a replay from the distances of the outputs that are not equal: the worst of each kind."""
+    if not distances:
+        return {}
+    metrics = {
+        "distance.max_abs": max(distance.max_abs for distance in distances),
+        "distance.mean_abs": max(distance.mean_abs for distance in distances),
+        "distance.share_different": max(distance.share_different for distance in distances),
+        "distance.psnr_db": min(distance.psnr_db for distance in distances),
+    }
+    similarities = [distance.ssim for distance in distances if distance.ssim is not None]
+    return {**metrics, "distance.ssim": min(similarities)} if similarities else metrics
