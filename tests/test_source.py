@@ -1,5 +1,6 @@
 """Promises of source.py, on real repositories: every change is kept so that git takes it back; no secret is."""
 
+import os
 import subprocess
 import tarfile
 
@@ -202,6 +203,23 @@ def test_every_kind_of_change_comes_back(git, tmp_path):
     assert list_files(target) == list_files(git.root)
     again = capture_source(script=None, place=target, folder=tmp_path / "again")
     assert (again.changes, again.tree) == (source.changes, source.tree)
+
+
+def test_a_change_within_a_second_and_of_the_same_size_is_seen(git, tmp_path):
+    """git takes a file to be unchanged if its size and time are those in the index, unless the index is no younger. The
+    source is proven all the same where a digit was changed right after a commit, and the change comes back."""
+    path, moment = git.root / "kept.txt", (1_700_000_000, 1_700_000_000)
+    git("config", "core.trustctime", "false")
+    os.utime(path, moment)
+    git("update-index", "--refresh")
+    path.write_text("two\n")
+    for file in (path, git.root / ".git" / "index"):
+        os.utime(file, moment)
+    source = capture(git, tmp_path)
+    assert set(source.changes) == {"unstaged"}
+    assert isinstance(source.tree, str), source.tree
+    assert source.tree != git("rev-parse", "HEAD^{tree}").strip()
+    assert (restore(git, tmp_path, source) / "kept.txt").read_text() == "two\n"
 
 
 def test_restoring_touches_nothing_of_the_clone(git, tmp_path):

@@ -219,7 +219,7 @@ def hash_present(root: Path, *, untracked: list[str], hidden: list[str], scratch
     variables = scratch_variables(root, scratch=scratch, index="present")
     index = root / run_git("rev-parse", "--git-path", "index", cwd=root).strip()
     if index.is_file():
-        shutil.copyfile(index, scratch / "present")
+        shutil.copy2(index, scratch / "present")  # with its time: git looks again into files that are no older
     for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
         run_git("update-index", flag, "-z", "--stdin", cwd=root, variables=variables, given=join_names(hidden))
     run_git("add", "--update", "--", ".", cwd=root, variables=variables)
