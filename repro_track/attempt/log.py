@@ -15,6 +15,7 @@ from repro_track.attempt.workspace import Attempt
 from repro_track.capture.machine import read_user
 from repro_track.compare.comparison import Comparison
 from repro_track.compare.findings import Findings
+from repro_track.media.kinds import get_kind
 from repro_track.media.picture import make_contact_sheet, read_picture
 from repro_track.record.choice import render_options
 from repro_track.record.names import PREVIEW_NAME, REPORT_NAME, SIDE_BY_SIDE_NAME
@@ -47,7 +48,7 @@ def log_replay(outcome: Outcome, run: StoredRun, *, store: Store, findings: Find
     handover, recorded_folder = outcome.attempt.handover, outcome.attempt.recorded_folder
     first_id, folder = found.address, handover.result_folder
     for output in found.record.outputs:
-        if output.kind == "image" and output.file:
+        if get_kind(output.kind).is_picture and output.file:
             load_into(found, output.file, recorded_folder / output.file)
     page = render_replay_page(
         found.record,

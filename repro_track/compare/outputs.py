@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from repro_track.compare.verdict import Tolerance
+from repro_track.media.kinds import get_kind
 from repro_track.record.names import find_output_call
 from repro_track.record.schema import Output, PipelineCall
 from repro_track.tensors.distance import Distance, measure_distance, measure_pictures
@@ -126,11 +127,11 @@ def _compare_output(
     latents_within: bool | None,
     namesakes: list[str],
 ) -> OutputComparison:
-    notes = []
+    kind, notes = get_kind(expected.kind), []
     # what a person sees or hears: files of one content can differ, by the encoder
     same_pixels = expected.decoded_sha256 is not None and expected.decoded_sha256 == actual.decoded_sha256
     if same_pixels and expected.file_sha256 != actual.file_sha256:
-        notes.append(f"same {'samples' if expected.kind == 'audio' else 'pixels'}, other file bytes")
+        notes.append(f"same {kind.decoded}, other file bytes")
     if expected.sha256 == actual.sha256:
         return OutputComparison(expected.name, "bit-exact", tuple(notes))
     notes += [f"equals the recorded {name}: swapped" for name in namesakes]
@@ -144,14 +145,14 @@ def _compare_output(
     if expected_tensor is not None and actual_tensor is not None:
         left, right = expected_tensor.to_numpy(), actual_tensor.to_numpy()
         distance = measure_distance(left, right)
-        if expected.kind == "image":
+        if kind.is_picture:
             similarity, share = measure_pictures(make_pixels(left), make_pixels(right))
             distance = replace(distance, ssim=similarity, share_of_pixels=share)
         decoded = latents_within is not None
         within = tolerance.accepts(left, right, dtype=expected.dtype, decoded=decoded) and latents_within is not False
         if latents_within is False:
             notes.append("the latents are further apart than the tolerance profile allows")
-    elif expected.kind != "file":
+    elif kind.has_tensor:
         notes.append("the exact tensors are not at hand: no distance")
     # NaN has no pixel: the one that stands for it may be there by chance
     if same_pixels and actual.nonfinite == expected.nonfinite:

@@ -13,6 +13,7 @@ from repro_track.capture.checkout import list_kept_digests
 from repro_track.errors import RecordError, ReproTrackError
 from repro_track.lookup.found import FoundRun
 from repro_track.media.inputs import read_input
+from repro_track.media.kinds import get_kind
 from repro_track.record.names import MANIFEST_NAME, OUTPUT_TENSORS_NAME, RECORD_NAME
 from repro_track.record.schema import RunRecord
 from repro_track.store import ledger
@@ -68,7 +69,7 @@ def _check_tensors(record: RunRecord, folder: Path) -> list[str]:
         return [error.found]
     wrong = []
     for output in record.outputs:
-        if output.kind == "file":
+        if not get_kind(output.kind).has_tensor:
             continue
         tensor = tensors.get(output.name)
         if tensor is None:

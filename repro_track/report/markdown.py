@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from repro_track.compare.comparison import Comparison
 from repro_track.compare.findings import Findings
+from repro_track.media.kinds import get_kind
 from repro_track.record.names import PREVIEW_NAME, SHEET_NAME, SIDE_BY_SIDE_NAME
 from repro_track.record.schema import RunRecord
 from repro_track.report.text import MEANING, list_caveats, list_findings, shorten_digest, to_printable
@@ -33,7 +34,7 @@ def render_description(
         lines += [f"**{record.status}**: `{to_printable(record.error or '', limit=300)}`", ""]
     else:
         lines += [f"Replay: `repro-track replay {run_id}`", ""]
-    if any(output.kind in ("image", "video") for output in record.outputs):
+    if any(get_kind(output.kind).preview for output in record.outputs):
         lines += [f"![pictures](get-artifact?path={PREVIEW_NAME}&run_uuid={run_id})", ""]
     if record.outputs:
         lines += ["| output | tensor | pixels or samples | file |", "|---|---|---|---|"]

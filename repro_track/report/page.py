@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from repro_track.compare.comparison import Comparison
 from repro_track.compare.findings import Findings
 from repro_track.compare.outputs import Exact
+from repro_track.media.kinds import get_kind
 from repro_track.record.schema import RunRecord
 from repro_track.report.plots import make_divergence_plot, make_heat_maps
 from repro_track.report.text import (
@@ -118,7 +119,7 @@ def _inline_pictures(record: RunRecord, folder: Path) -> dict[str, str]:
     """Return the pictures as data URLs by output name."""
     inlined = {}
     for output in record.outputs:
-        if output.kind == "image" and output.file and (folder / output.file).is_file():
+        if get_kind(output.kind).is_picture and output.file and (folder / output.file).is_file():
             content = base64.b64encode((folder / output.file).read_bytes()).decode("ascii")
             inlined[output.name] = f"data:image/{Path(output.file).suffix[1:]};base64,{content}"
     return inlined

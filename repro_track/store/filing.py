@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from repro_track.media.kinds import get_kind
 from repro_track.media.perceptual_hash import hash_picture
 from repro_track.media.picture import read_picture
 from repro_track.record.names import RECORD_NAME
@@ -39,7 +40,8 @@ def log_folder(
 def _make_likeness_tag(record: RunRecord, folder: Path) -> dict[str, str]:
     """Make the tag by which a run is found from a picture that only looks like its own; none for a replay, which would
     be found beside its run. A tag holds a hundred hashes: later pictures of a run cannot be found this way."""
-    files = {output.name: folder / output.file for output in record.outputs if output.kind == "image" and output.file}
+    pictures = [output for output in record.outputs if get_kind(output.kind).is_picture]
+    files = {output.name: folder / output.file for output in pictures if output.file}
     if record.replay_of or not files:
         return {}
     hashes = {name: hash_picture(read_picture(path).image) for name, path in list(files.items())[:100]}

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
+from repro_track.media.kinds import get_kind
 from repro_track.record.schema import RunRecord, Unavailable
 from repro_track.tensors.digests import digest_many
 from repro_track.tensors.distance import Distance
@@ -247,7 +248,8 @@ def make_metrics(record: RunRecord) -> dict[str, float]:
     metrics["peak_memory_bytes"] = float(record.cost.peak_memory_bytes)
     if record.cost.peak_gpu_memory_bytes is not None:
         metrics["peak_gpu_memory_bytes"] = float(record.cost.peak_gpu_memory_bytes)
-    sums = [output.abs_sum for output in record.outputs if output.kind == "image" and output.abs_sum is not None]
+    pictures = [output for output in record.outputs if get_kind(output.kind).is_picture]
+    sums = [output.abs_sum for output in pictures if output.abs_sum is not None]
     if sums:
         metrics["output.abs_sum"] = sum(sums)
     return metrics
