@@ -41,7 +41,7 @@ class ExitCode(IntEnum):
 
 
 class ReproTrackError(Exception):
-    """Say what was found, what was expected and what to do.
+    """An error of ours: what was found, what was expected and what to do.
 
     Args:
         found: what is the case, one sentence.

@@ -1,7 +1,7 @@
 """A record to a `ReplayPlan`: what would be restored, what cannot be, what can be expected. Nothing is restored here.
 
 It reads this machine (never torch, never the network) and writes nothing but the present source's changes, into the
-replay's own folder.
+replay's own folder, and the digests of weight files, into their cache.
 """
 
 from __future__ import annotations

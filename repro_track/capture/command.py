@@ -1,6 +1,7 @@
 """How a run was started: capture, and the command line that starts it again.
 
-Only Python files and modules are ever started again, with this interpreter; never a shell, never a `-c` text.
+Only Python files and modules are ever started again, by this interpreter or the one of a restored environment; never a
+shell, never a `-c` text.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def find_script(command: Command, *, folder: Path) -> Path | None:
 
 
 def find_repository_place(command: Command) -> Path:
-    """Say in which folder's repository the code of a command is: the script's, else the working directory."""
+    """Return the folder in whose repository the code of a command is: the script's, else the working directory."""
     if command.has_script and not command.is_notebook:
         return Path(str(command.script)).parent
     return Path(command.cwd)

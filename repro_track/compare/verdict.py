@@ -56,8 +56,8 @@ _OPEN = {"config", "source"}
 
 
 def expect_verdict(staying: Sequence[Difference]) -> tuple[str, tuple[str, ...]]:
-    """Say the best verdict that can be expected of a replay in which these differences stay, and on which it hangs:
-    other code may do the same, other kernels hardly ever do.
+    """Return the best verdict that can be expected of a replay in which these differences stay, and the places that it
+    hangs on: other code may do the same, other kernels hardly ever do.
 
     >>> expect_verdict(())
     ('bit-exact', ())

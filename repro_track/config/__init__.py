@@ -1,4 +1,4 @@
-"""The config of a run: Hydra's schema, presets, places.
+"""The config of a run: Hydra's schema, its presets, the places on this machine.
 
 It never loads torch or mlflow.
 """

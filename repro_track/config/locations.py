@@ -1,4 +1,5 @@
-"""Every environment variable that we read, and the places that follow from them: the data folder, the store.
+"""The environment variables that say where our things are, the places that follow from them (the data folder, the
+store), and the variables that enter a record.
 
 It never makes a folder, and never looks whether a place is there.
 """
@@ -51,7 +52,8 @@ RECORDED_VARIABLES = (
     # which code is imported
     "PYTHONPATH",
 )
-"""The allow-list of environment variables that enter a record (NUMERICS.md). No other one ever does."""
+"""The allow-list of environment variables that enter a record: those that choose kernels, threads or
+precision, or the code that is imported. No other one ever does."""
 
 
 def data_folder() -> Path:
@@ -68,7 +70,7 @@ def default_store_uri() -> str:
 
 
 def resolve_store_uri(configured: str | None = None) -> str:
-    """Say which MLflow store is meant: `MLFLOW_TRACKING_URI`, else `configured`, else the embedded one.
+    """Return the URI of the MLflow store that is meant: `MLFLOW_TRACKING_URI`, else `configured`, else the embedded one.
 
     A relative SQLite path is made absolute, so that the store does not move with the working directory.
 

@@ -12,7 +12,7 @@ from typing import Any
 from repro_track.errors import UsageError
 
 SEED_LIMIT = 2**32
-"""CPU generators keep 32 bits of a seed: 0, 2**32 and 2**63 give one stream (FIELD.md, section 1)."""
+"""CPU generators keep 32 bits of a seed: 0, 2**32 and 2**63 give one stream of numbers."""
 
 TRACE_LEVELS = ("off", "steps", "modules")
 
@@ -21,7 +21,7 @@ TRACE_LEVELS = ("off", "steps", "modules")
 class PipelineConfig:
     """Which pipeline: a folder (`path`) or a Hub repository (`repo_id`), and the class that loads it.
 
-    `path` may be `builtin:digits`, the model that ships with the package. `class_name` null: the class that the
+    `path` may be `builtin:digits`, the model that ships with the package. `class_name` `None`: the class that the
     pipeline's own model_index.json names. `arguments` go to `from_pretrained`.
     """
 
@@ -35,7 +35,7 @@ class PipelineConfig:
 
 @dataclass
 class SchedulerConfig:
-    """Null `class_name` keeps the pipeline's own scheduler; `config` overrides keys of its config."""
+    """`class_name` `None` keeps the pipeline's own scheduler; `config` overrides keys of its config."""
 
     class_name: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class SweepConfig:
 
 @dataclass
 class StoreConfig:
-    """Where MLflow keeps the run. `uri` is used when MLFLOW_TRACKING_URI is not set; null: `default_store_uri()`."""
+    """Where MLflow keeps the run. `uri` is used when MLFLOW_TRACKING_URI is not set; `None`: `default_store_uri()`."""
 
     uri: str | None = None
     experiment_name: str = "repro_track"

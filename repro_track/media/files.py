@@ -1,6 +1,7 @@
 """What a path or URL stands for in a call: a picture, a video, sound or an array, loaded as the pipeline expects it.
 
-It never loads a pickle, and never takes text for a path where the pipeline expects text.
+It never loads a pickle, and never takes text for a path where the pipeline takes text alone. Where it takes both,
+text is a path if there is such a file, or if it is a URL.
 """
 
 from __future__ import annotations

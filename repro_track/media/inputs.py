@@ -237,7 +237,7 @@ def _rebuild(given: Any, recorded: Any, place: str, chosen: Mapping[str, Input],
 
 
 def read_input(part: Input, *, folder: Path) -> Image.Image | HostTensor:
-    """Read one recorded input, without torch, and see that its content is the recorded one.
+    """Read one recorded input, without torch, and check that its content is the recorded one.
 
     Raises:
         ReplayError: its file is missing, or its content is not the recorded one.

@@ -98,7 +98,7 @@ def write_picture(
                 text.add_text(key, value)
             else:
                 text.add_itxt(key, json.dumps(value, ensure_ascii=False))
-        # level 1: half the time of the default for a few per cent more bytes (FIELD.md, section 7)
+        # level 1: half the time of the default for a few per cent more bytes
         image.save(path, format="PNG", pnginfo=text, compress_level=1)
         return
     description = json.dumps(entries)

@@ -1,7 +1,7 @@
 """Sound and moving pictures as files that a person can open, and back: WAV, MP4, GIF.
 
 What is written is for people: exact values are kept as tensors beside it. Sound is 16-bit; MP4 and GIF lose colours. It
-never guesses a rate.
+never guesses the rate of a sound.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def read_wav(path: Path) -> np.ndarray:
 
 
 def choose_video_suffix() -> str:
-    """Say which kind of video file can be written here: MP4 where PyAV is installed, else GIF.
+    """Return the suffix of the videos that can be written here: MP4 where PyAV is installed, else GIF.
 
     >>> choose_video_suffix() in (".mp4", ".gif")
     True

@@ -49,7 +49,7 @@ INPUTS = " inputs"
 
 
 def find_output_call(name: str) -> str:
-    """Name the call that an output is from: the names of later calls' outputs begin with the call.
+    """Return the name of the call that an output is from: the names of later calls' outputs begin with the call.
 
     >>> find_output_call("images.0"), find_output_call("call1.images.0")
     ('call0', 'call1')
@@ -59,7 +59,7 @@ def find_output_call(name: str) -> str:
 
 
 def find_image(name: str) -> int | None:
-    """Say which image of its call an output is or belongs to; `None`: it has no number.
+    """Return the number of the image of its call that an output is or belongs to; `None`: it has no number.
 
     >>> find_image("images.2"), find_image("call1.frames.0"), find_image("latents")
     (2, 0, None)

@@ -1,7 +1,7 @@
 """Keep secrets out of records: config values, overrides, command lines, URLs, files.
 
-It never decides by the value alone where a name is known, and never tries to hide what it removed: a withheld
-value is `WITHHELD`, and its place is reported.
+A value is withheld for its name (`api_key`) or for its form, that of a well-known token. It never hides that something
+was removed: a withheld value is `WITHHELD`, and its place is reported.
 """
 
 from __future__ import annotations

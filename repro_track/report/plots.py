@@ -21,7 +21,7 @@ _RAMP = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 
 
 
 def make_heat_maps(comparison: Comparison, exact: tuple[Exact, Exact]) -> dict[str, tuple[str, float]]:
-    """Give, by output name, a picture of where two pictures differ as a data URL, and the value of its brightest
+    """Return, by output name, a picture of where two pictures differ as a data URL, and the value of its brightest
     point."""
     maps = {}
     for output in comparison.outputs:
