@@ -104,7 +104,8 @@ def locate(expected: tuple[PipelineCall, ...], actual: tuple[PipelineCall, ...])
     if INPUTS in parted.module:  # also that of a second call in a step, which ends in #2
         module = parted.module.replace(INPUTS, "")
         before = _find_column_before(expected, parted.call, parted.module)
-        text = f"between {before or 'the start of the call'}, which agrees, and the inputs of {module}, {where}: outside any module"
+        start = f"{before or 'the start of the call'}, which agrees,"
+        text = f"between {start} and the inputs of {module}, {where}: outside any module"
         return Location(module, parted.step, False, text)
     return Location(parted.module, parted.step, True, f"{parted.module}, {where}: its inputs agree, its output differs")
 

@@ -70,7 +70,7 @@ def default_store_uri() -> str:
 
 
 def resolve_store_uri(configured: str | None = None) -> str:
-    """Return the URI of the MLflow store that is meant: `MLFLOW_TRACKING_URI`, else `configured`, else the embedded one.
+    """Return the URI of the store that is meant: `MLFLOW_TRACKING_URI`, else `configured`, else the embedded one.
 
     A relative SQLite path is made absolute, so that the store does not move with the working directory.
 

@@ -38,8 +38,8 @@ def make_changed(resolved: Mapping[str, Any], changes: Sequence[str]) -> dict[st
         except OmegaConfBaseException as error:
             raise UsageError(
                 f"{change!r} cannot be applied: {first_line(error)}",
-                expected="a key of the run's config (repro-track show RUN --json) and a value of its type, or one of the "
-                "groups " + ", ".join(PRESET_GROUPS),
+                expected="a key of the run's config (repro-track show RUN --json) and a value of its type, "
+                "or one of the groups " + ", ".join(PRESET_GROUPS),
             ) from error
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 

@@ -90,7 +90,8 @@ def _check_storable(place: str, value: Any) -> None:
         found = f"a {type(value).__module__}.{type(value).__qualname__}"
     raise UsageError(
         f"the argument {place} is {found}, which cannot be stored with the run",
-        expected="numbers, text, pictures, arrays, tensors, and lists and dicts of them: a replay has to bring them back",
+        expected="numbers, text, pictures, arrays, tensors, and lists and dicts of them: "
+        "a replay has to bring them back",
         advice="call the pipeline without it; every step is traced anyway"
         if "callback" in place
         else "give its content instead",

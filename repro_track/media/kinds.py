@@ -112,11 +112,11 @@ Writer = Callable[[Any, Target], Written]
 class Kind:
     """One kind of output.
 
-    `recognise` says whether a leaf of a result is of this kind; `None`: it is not. `find_exact` returns the exact values
-    as one tensor; `None`: a file's bytes are all that there is. `write` makes the file that a person can open. `preview`
-    makes 8-bit pixels that stand for it on a page, shape (height, width, channels); `None`: nothing to look at.
-    `decoded` names what a person sees or hears of it. `is_picture`: its file is a picture, which can be shown, hashed
-    and measured as one.
+    `recognise` says whether a leaf of a result is of this kind; `None`: it is not. `find_exact` returns the exact
+    values as one tensor; `None`: a file's bytes are all that there is. `write` makes the file that a person can open.
+    `preview` makes 8-bit pixels that stand for it on a page, shape (height, width, channels); `None`: nothing to look
+    at. `decoded` names what a person sees or hears of it. `is_picture`: its file is a picture, which can be shown,
+    hashed and measured as one.
     """
 
     name: OutputKind

@@ -53,7 +53,7 @@ def list_outputs(result: Any, *, latent: bool = False) -> list[RawOutput]:
 
 
 def _walk(leaf: Leaf) -> Iterator[RawOutput]:
-    """Walk through a result: what a kind recognises is an output, what is made of parts is walked, `None` is nothing."""
+    """Walk through a result: what a kind recognises is an output, what is made of parts is walked, `None` is none."""
     if leaf.value is None:
         return
     for kind in kinds.KINDS:

@@ -33,7 +33,7 @@ GROUPS: Mapping[str, Group] = {
     "code": Group("the commit with its changes; without a repository the script or notebook alone", is_chosen=True),
     "env": Group("a virtual environment of the recorded Python and packages", is_chosen=True),
     "numerics": Group("variables set before the start, settings imposed after the import of torch", is_chosen=True),
-    "weights": Group("the recorded bytes: in the restored source, elsewhere on this machine, on the Hub", is_chosen=True),
+    "weights": Group("the recorded bytes: in the restored source, elsewhere here, on the Hub", is_chosen=True),
     "pipeline": Group("schedulers that are made of their recorded config"),
     "inputs": Group("the files under inputs/ in the place of what the code makes"),
     "seeds": Group("the recorded seeds and states of generators"),
@@ -117,11 +117,14 @@ _LIBRARIES = r"torch|diffusers|transformers|numpy|accelerate|safetensors|tokeniz
 _ROWS = (
     # effects and addresses
     Row(r"schema_version|record_id|status|error|name|created_at|replay_of|cost\..*|outputs\..*|replayable\..*", None),
-    Row(r"calls\.\d+\.trace\..*|seeds\..*state_after.*|seeds\.closed|seeds\..*\.(moved|drawn_at.*)|seeds\..*made_by", None),
+    Row(r"calls\.\d+\.trace\..*", None),
+    Row(r"seeds\.closed|seeds\..*state_after.*|seeds\..*\.(moved|drawn_at.*)|seeds\..*made_by", None),
     Row(r"calls\.\d+\.(name_or_path|index|stage)|calls\.\d+\.inputs\..*\.(file|origin)|.*\.location|command\..*", None),
     Row(r"source\.(repository|branch|remote|bundle|dirty).*", None),
-    Row(r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*|torch\.parallel_info|variables\.PYTHONPATH)", None),
-    Row(r"config\.resolved\.(store|tolerance|name|log|sweep|embed|picture_format)(\..*)?|config\.resolved\.determinism\.name|config\.overrides.*", None),
+    Row(r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*)", None),
+    Row(r"environment\.(torch\.parallel_info|variables\.PYTHONPATH)", None),
+    Row(r"config\.resolved\.(store|tolerance|name|log|sweep|embed|picture_format)(\..*)?", None),
+    Row(r"config\.resolved\.determinism\.name|config\.overrides.*", None),
     # causes, the likeliest first
     Row(r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)", "seed", "seeds"),
     Row(r"config\.resolved\.(seeds?|num_images|generator)", "seed"),
@@ -178,7 +181,8 @@ def find_factor(place: str) -> str | None:
 
 
 _LISTED_BY_NAME = {
-    "adapter_files", "adapters", "components", "generators", "global_generators", "inputs", "packages", "submodules", "weights",
+    "adapter_files", "adapters", "components", "generators", "global_generators", "inputs", "packages", "submodules",
+    "weights",
 }  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 WITHHELD = "***withheld***"
 
 _SECRET_NAME = re.compile(
-    r"(?:^|[_.\-])(?:password|passwd|pwd|secret|secrets|token|api[_\-]?key|access[_\-]?key|private[_\-]?key|credentials?|auth)"
+    r"(?:^|[_.\-])"
+    r"(?:password|passwd|pwd|secret|secrets|token|api[_\-]?key|access[_\-]?key|private[_\-]?key|credentials?|auth)"
     r"(?:$|[_.\-])",
     re.IGNORECASE,
 )
@@ -23,7 +24,8 @@ _SECRET_VALUE = re.compile(
 )
 _URL_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)[^/\s@]+@")
 _SECRET_FILES = re.compile(
-    r"(?:^|/)(?:\.env(?:\..*)?|\.netrc|\.pypirc|\.npmrc|\.git-credentials|id_[a-z0-9]+|credentials(?:\.json)?|.*\.(?:pem|key|p12|pfx|kdbx))$",
+    r"(?:^|/)(?:\.env(?:\..*)?|\.netrc|\.pypirc|\.npmrc|\.git-credentials|id_[a-z0-9]+|credentials(?:\.json)?"
+    r"|.*\.(?:pem|key|p12|pfx|kdbx))$",
     re.IGNORECASE,
 )
 
