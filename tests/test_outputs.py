@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from diffusers.utils import BaseOutput
 from PIL import Image
 
@@ -193,6 +194,18 @@ def test_single_results_are_joined():
         ("frames.2", "video"),
     ]
     assert torch.equal(join_results([(torch.zeros(1),), (torch.ones(1),)])[0], torch.tensor([0.0, 1.0]))
+
+
+def test_fields_that_a_pipeline_left_empty_stay_empty():
+    """A result of diffusers whose class asks for a field that is `None`, as Stable Diffusion's without a safety checker, is
+    joined, too, and keeps its class; a field that is not empty is joined like the pictures."""
+    parts = [StableDiffusionPipelineOutput(images=one, nsfw_content_detected=None) for one in (PIXELS[:1], PIXELS[1:])]
+    joined = join_results(parts)
+    assert isinstance(joined, StableDiffusionPipelineOutput)
+    assert np.array_equal(joined.images, PIXELS)
+    assert joined.nsfw_content_detected is None
+    parts = [StableDiffusionPipelineOutput(images=PIXELS[:1], nsfw_content_detected=[seen]) for seen in (True, False)]
+    assert join_results(parts).nsfw_content_detected == [True, False]
 
 
 def test_a_preview_is_what_a_person_would_look_at():

@@ -99,7 +99,9 @@ def join_results(results: Sequence[Any]) -> Any:
     first: Any = next((result for result in results if result is not None), None)
     if isinstance(first, Mapping):
         joined = {key: join_results([None if one is None else one[key] for one in results]) for key in first}
-        return type(first)(**joined)
+        # an empty field is no key of diffusers' results, and their classes may ask for it all the same
+        every: dict[str, Any] = {one.name: None for one in fields(first)} if is_dataclass(first) else {}
+        return type(first)(**{**every, **joined})
     if isinstance(first, tuple):
         return tuple(
             join_results([None if one is None else one[index] for one in results]) for index in range(len(first))
