@@ -19,6 +19,7 @@ from repro_track.record.redaction import redact_words
 from repro_track.record.schema import Batch, Embed, TraceLevel
 from repro_track.report.text import to_printable
 from repro_track.run.stages import list_stages, make_absolute, name_pipeline, take_from_earlier
+from repro_track.tracking.options import Options
 from repro_track.tracking.run import TrackedRun
 
 
@@ -33,28 +34,7 @@ def run_config(config: RunConfig) -> TrackedRun:
     stages = list_stages(config)
     for stage in stages.values():
         make_absolute(stage)
-    run = TrackedRun(
-        experiment=config.store.experiment_name,
-        seed=config.seed,
-        seeds=config.seeds,
-        generator=config.generator,
-        batch=cast(Batch, config.batch),
-        is_staged=bool(config.stages),
-        policy=asdict(config.determinism),
-        trace_level=cast(TraceLevel, config.trace.level),
-        store=config.store.uri,
-        name=config.name or _name_member(config, stages),
-        stem="-".join(name_pipeline(stage.pipeline) for stage in stages.values()),
-        resolved=_to_resolved(config, stages),
-        overrides=_list_own_overrides(),
-        bundle=config.source.bundle,
-        picture_format=config.picture_format,
-        embed=cast(Embed, config.embed),
-        previews=config.log.previews,
-        parent_id=config.sweep.run,
-        starts_late=True,
-        is_config=True,
-    )
+    run = TrackedRun(_make_options(config, stages))
     make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
     with run:
         results: dict[str, Any] = {}
@@ -68,6 +48,35 @@ def run_config(config: RunConfig) -> TrackedRun:
                 arguments |= take_from_earlier(stage.take, results, name=name)
             results[name] = run.call_pipeline(pipe, arguments, stage=name or None, adapter_files=files)
     return run
+
+
+def _make_options(config: RunConfig, stages: Mapping[str, StageConfig]) -> Options:
+    """Make the options of a run from its config and the stages in it.
+
+    Raises:
+        UsageError: one of them is none of the words that it may be.
+    """
+    return Options(
+        experiment=config.store.experiment_name,
+        seed=config.seed,
+        seeds=config.seeds,
+        generator=config.generator,
+        batch=cast(Batch, config.batch),
+        stages=bool(config.stages),
+        determinism=asdict(config.determinism),
+        trace=cast(TraceLevel, config.trace.level),
+        store=config.store.uri,
+        name=config.name or _name_member(config, stages),
+        config=_to_resolved(config, stages),
+        bundle=config.source.bundle,
+        picture_format=config.picture_format,
+        embed=cast(Embed, config.embed),
+        previews=config.log.previews,
+        overrides=_list_own_overrides(),
+        stem="-".join(name_pipeline(stage.pipeline) for stage in stages.values()),
+        parent_id=config.sweep.run,
+        is_config=True,
+    )
 
 
 def _name_member(config: RunConfig, stages: Mapping[str, StageConfig]) -> str | None:

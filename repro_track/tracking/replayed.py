@@ -1,47 +1,156 @@
 """What a replay puts back in the run of its child process: seeds, settings, inputs, schedulers, states of generators.
 
-It never decides what is restored: the plan did. An ordinary run has none of it.
+It never decides what is restored: the plan did. For an ordinary run there is a `Replayed` that restores nothing, so that
+nobody else has to ask whether a run is replayed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro_track.determinism.generators import is_drawn_from_entropy, restore_state
+from repro_track.config.locations import data_folder, replay_folder
+from repro_track.determinism import numerics
+from repro_track.determinism.generators import draw_seed, is_drawn_from_entropy, restore_state
 from repro_track.determinism.global_generators import restore_globals
 from repro_track.errors import ReplayError
 from repro_track.media.inputs import restore_inputs
 from repro_track.pipelines.build import build_recorded_scheduler
-from repro_track.record.handover import Handover
+from repro_track.record.handover import Handover, SecondCall, Settings
 from repro_track.record.names import name_call, name_global
 from repro_track.record.places import name_numeric
-from repro_track.record.schema import Component, WeightFile
+from repro_track.record.schema import Component, SeedOrigin, WeightFile
 from repro_track.tensors.host import load_tensors
+from repro_track.tracking.options import Options
 
 if TYPE_CHECKING:
     import torch
 
 
-class Replayed(Handover):
-    """What a replay's child is to put back, from the hand-over of its replay."""
+class Replayed:
+    """What is put back in an ordinary run: nothing. Everything is as the caller gives it.
 
-    def list_settings_to_restore(self) -> dict[str, Any]:
-        """List the recorded numeric settings that are to be imposed."""
-        state = self.expected.numerics.state
-        return {name: value for name, value in state.items() if self.choice.restores(name_numeric(name))}
+    Attributes:
+        settings: what a replay looks at besides; here nothing.
+        replay_of: the record that is replayed, by its id; here none.
+        is_replay: whether this process is the child of a replay, which logs nothing itself: the replay does, with the
+            verdict.
+        looks_for_draws: whether calls that draw from a global generator are repeated to name the lines that did.
+    """
 
-    def choose_seeds(self) -> tuple[int, tuple[int, ...] | None]:
-        """Return the recorded root seed, and the explicit seeds where the run had any."""
-        seeds = self.expected.seeds
+    settings: Settings = Settings()
+    replay_of: str | None = None
+    is_replay: bool = False
+    looks_for_draws: bool = True
+
+    def choose_folder(self, *, record_id: str) -> Path:
+        """Choose where the run's files are collected: a staging folder of its own."""
+        return data_folder() / "staging" / record_id
+
+    def adjust(self, options: Options) -> Options:
+        """Return the options with what a replay decides in their place."""
+        return options
+
+    def choose_root(self) -> tuple[int, SeedOrigin]:
+        """Choose the root seed of a run that was given none, and say where it comes from: here from entropy."""
+        return draw_seed(), "entropy"
+
+    def restore_numerics(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Impose recorded numeric settings.
+
+        Args:
+            state: the settings that are in force.
+
+        Returns:
+            those that are in force then.
+        """
+        return state
+
+    def restore_arguments(self, given: Mapping[str, Any], *, call: int) -> dict[str, Any]:
+        """Return a call's arguments with its recorded inputs."""
+        return dict(given)
+
+    @contextlib.contextmanager
+    def restored_schedulers(self, pipe: Any, *, call: int) -> Iterator[None]:
+        """Let a pipeline have its recorded schedulers for one call."""
+        yield
+
+    def check_weights(self, components: Sequence[Component], adapter_files: Sequence[WeightFile], *, call: int) -> None:
+        """Check, before the pipeline runs, that the weight files it was loaded from are the recorded ones."""
+
+    def restore_globals(self, *, call: int) -> None:
+        """Put the global generators back to where they were when the recorded call began."""
+
+    def restore_generators(self, generators: Sequence[torch.Generator], *, call: int) -> None:
+        """Put generators back to the recorded states that no seed explains."""
+
+    def list_foreign_modules(self) -> list[str]:
+        """Say which modules are not of the source that was to run."""
+        return []
+
+    def leave_second_calls(self, calls: Sequence[SecondCall]) -> None:
+        """Leave what the second calls gave, for the replay to compare."""
+
+
+class OtherBlock(Replayed):
+    """Another `track()` block than the replayed one, in the child of a replay: it runs as it does, and leaves its files
+    to be thrown away."""
+
+    is_replay = True
+    looks_for_draws = False
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def choose_folder(self, *, record_id: str) -> Path:
+        """Choose a folder inside the replay's own."""
+        return self._folder
+
+
+class ReplayedBlock(Replayed):
+    """The `track()` block that is replayed: what is put back is what the hand-over of its replay says."""
+
+    is_replay = True
+
+    def __init__(self, handover: Handover) -> None:
+        self._handover = handover
+        self.settings = handover.settings
+        self.replay_of = handover.replay_of
+        self.looks_for_draws = bool(handover.settings.changes)  # a variation is a run of its own
+
+    def choose_folder(self, *, record_id: str) -> Path:
+        """Choose the folder in which the replay looks for what its child left."""
+        return self._handover.result_folder
+
+    def adjust(self, options: Options) -> Options:
+        """Return the options with the replay's trace level, without previews, and with the recorded seeds where those
+        are to be restored."""
+        options = dataclasses.replace(options, trace=self.settings.trace or options.trace, previews=False)
+        if not self._handover.choice.restores("seeds"):
+            return options
+        seeds = self._handover.expected.seeds
         counted = tuple(range(seeds.root, seeds.root + len(seeds.images)))
-        return seeds.root, None if seeds.images == counted else seeds.images
+        return dataclasses.replace(options, seed=seeds.root, seeds=None if seeds.images == counted else seeds.images)
+
+    def choose_root(self) -> tuple[int, SeedOrigin]:
+        """Choose the recorded root seed, which came from where the record says."""
+        return self._handover.expected.seeds.root, self._handover.expected.seeds.origin
+
+    def restore_numerics(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Impose the recorded numeric settings that are to be restored."""
+        recorded = self._handover.expected.numerics.state
+        wanted = {name: value for name, value in recorded.items() if self._handover.choice.restores(name_numeric(name))}
+        if not wanted:
+            return state
+        numerics.restore_state(wanted)
+        return numerics.capture_state()
 
     def _recorded_components(self, call: int) -> dict[str, Component]:
-        recorded = self.find_call(call)
+        recorded = self._handover.find_call(call)
         return {part.name: part for part in recorded.components} if recorded else {}
 
     def restore_arguments(self, given: Mapping[str, Any], *, call: int) -> dict[str, Any]:
@@ -53,25 +162,25 @@ class Replayed(Handover):
         Raises:
             ReplayError: an input's file is missing or altered.
         """
-        recorded = self.find_call(call)
+        recorded = self._handover.find_call(call)
         if recorded is None:
             return dict(given)
-        every = self.choice.restores("inputs") or self.settings.focus.call == call
+        every = self._handover.choice.restores("inputs") or self.settings.focus.call == call
         changed = {change.partition("=")[0].removeprefix("call.") for change in self.settings.changes}
         return restore_inputs(
             given,
             recorded=recorded.arguments,
             inputs=recorded.inputs,
-            folder=self.folder,
+            folder=self._handover.folder,
             wanted=lambda one: (every or one.origin is not None) and one.name.partition(".")[0] not in changed,
         )
 
     @contextlib.contextmanager
     def restored_schedulers(self, pipe: Any, *, call: int) -> Iterator[None]:
-        """Return a pipeline its recorded schedulers for one call, where those are to be restored."""
+        """Let a pipeline have its recorded schedulers for one call, where those are to be restored."""
         former = {}
         for name, part in self._recorded_components(call).items():
-            if name.endswith("scheduler") and self.choice.restores(f"pipeline:{name}"):
+            if name.endswith("scheduler") and self._handover.choice.restores(f"pipeline:{name}"):
                 former[name] = getattr(pipe, name)
                 setattr(pipe, name, build_recorded_scheduler(part))
         try:
@@ -81,14 +190,14 @@ class Replayed(Handover):
                 setattr(pipe, name, scheduler)
 
     def check_weights(self, components: Sequence[Component], adapter_files: Sequence[WeightFile], *, call: int) -> None:
-        """See, before the pipeline runs, that the weight files it was loaded from are the recorded ones.
+        """Check, before the pipeline runs, that the weight files it was loaded from are the recorded ones.
 
         Raises:
             ReplayError: one is not, and weights are to be restored.
         """
-        if not self.choice.restores("weights"):
+        if not self._handover.choice.restores("weights"):
             return
-        recorded = self.find_call(call)
+        recorded = self._handover.find_call(call)
         if recorded is None:
             return
         wanted = _key_weights(recorded.components, recorded.adapter_files)
@@ -117,10 +226,10 @@ class Replayed(Handover):
 
     def restore_globals(self, *, call: int) -> None:
         """Put back the global generators as they were when a call began that is replayed alone."""
-        if self.settings.focus.call != call or not self.states_path.is_file():
+        if self.settings.focus.call != call or not self._handover.states_path.is_file():
             return
         prefix = name_global(call, "")
-        states = {name: state.to_numpy() for name, state in load_tensors(self.states_path).items()}
+        states = {name: state.to_numpy() for name, state in load_tensors(self._handover.states_path).items()}
         restore_globals({name.removeprefix(prefix): state for name, state in states.items() if name.startswith(prefix)})
 
     def restore_generators(self, generators: Sequence[torch.Generator], *, call: int) -> None:
@@ -130,15 +239,33 @@ class Replayed(Handover):
         unless seeds are restored, to see whether it is they that make the difference, or the call is replayed alone.
         """
         prefix = name_call(call)
-        every = self.choice.restores("seeds") or self.settings.focus.call == call
+        every = self._handover.choice.restores("seeds") or self.settings.focus.call == call
         drawn = [index for index, one in enumerate(generators) if every or is_drawn_from_entropy(one)]
-        if not drawn or not self.states_path.is_file():
+        if not drawn or not self._handover.states_path.is_file():
             return
-        states = load_tensors(self.states_path)
+        states = load_tensors(self._handover.states_path)
         for index in drawn:
             state = states.get(f"{prefix}.generator{index}.before")
             if state is not None:
                 restore_state(generators[index], state.to_numpy())
+
+    def leave_second_calls(self, calls: Sequence[SecondCall]) -> None:
+        """Leave what the second calls gave, where there were any, for the replay to compare."""
+        if calls:
+            self._handover.leave_second_calls(calls)
+
+
+def find_replayed(*, ordinal: int) -> Replayed:
+    """Find out whether a `track()` block is replayed, and return what puts back what was recorded of it.
+
+    Args:
+        ordinal: which block of the process this is, from 0.
+    """
+    folder = replay_folder()
+    if folder is None:
+        return Replayed()
+    handover = Handover.find(folder, ordinal=ordinal)
+    return ReplayedBlock(handover) if handover else OtherBlock(folder / f"other-block-{ordinal}")
 
 
 def _key_weights(

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro_track.capture.command import read_hydra_overrides
-from repro_track.config.presets import read_preset
 from repro_track.record.schema import Batch, Embed, TraceLevel
+from repro_track.tracking.options import Options, freeze_config, read_policy
 from repro_track.tracking.run import TrackedRun
 
 
@@ -67,45 +67,8 @@ def track(
         DeterminismError: a numeric setting that was asked for is not in force.
         StoreError: the store cannot be used.
     """
-    policy = _read_policy(determinism, num_threads=num_threads)
-    resolved, overrides = _resolve_config(config)
-    return TrackedRun(
-        experiment=experiment or "repro_track",
-        seed=seed,
-        seeds=seeds,
-        generator=generator,
-        batch=batch,
-        is_staged=stages,
-        policy=policy,
-        trace_level=trace,
-        store=store,
-        name=name,
-        resolved=resolved,
-        overrides=overrides,
-        bundle=bundle,
-        picture_format=picture_format,
-        embed=embed,
-        previews=previews,
-    )
-
-
-def _read_policy(chosen: str | Mapping[str, Any], *, num_threads: int | None) -> dict[str, Any]:
-    preset = dict(read_preset("determinism", chosen) if isinstance(chosen, str) else chosen)
-    if num_threads is not None:
-        preset["num_threads"] = num_threads
-    return {"name": "custom", "num_threads": None, "flags": {}, "environment": {}} | preset
-
-
-def _resolve_config(given: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """Freeze a config: interpolations and resolvers get their values now. Overrides: those of the Hydra app, if any."""
-    if given is None:
-        resolved: Any = {}
-    elif isinstance(given, Mapping) and not hasattr(given, "_get_node"):
-        resolved = given
-    else:
-        from omegaconf import OmegaConf
-
-        resolved = OmegaConf.to_container(
-            OmegaConf.create(given), resolve=True, throw_on_missing=True, enum_to_str=True
-        )
-    return resolved, tuple(read_hydra_overrides() or ())
+    given = dict(locals())  # first of all, so that it holds the parameters and nothing else: each is an option
+    given["experiment"] = experiment or "repro_track"
+    given["determinism"] = read_policy(determinism, num_threads=given.pop("num_threads"))
+    given["config"] = freeze_config(config)
+    return TrackedRun(Options(**given, overrides=tuple(read_hydra_overrides() or ())))

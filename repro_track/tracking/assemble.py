@@ -1,0 +1,146 @@
+"""The parts of a run, put together to its record.
+
+Pure: it reads nothing but what it is given, and never captures, writes or waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro_track.record.redaction import WITHHELD, redact_tree, redact_words
+from repro_track.record.schema import (
+    Command,
+    Config,
+    Cost,
+    Program,
+    Replayable,
+    RunRecord,
+    Seeds,
+    Source,
+    Status,
+    Unavailable,
+)
+from repro_track.tracking.call_recorder import describe_error
+from repro_track.tracking.generators import Seeding
+from repro_track.tracking.kept import Kept
+from repro_track.tracking.options import Options
+from repro_track.tracking.surroundings import Seen
+from repro_track.version import __version__
+
+_ELSEWHERE = "outside of the pipelines' calls"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far a run has come: its status, and what ended it, in one line."""
+
+    status: Status
+    error: str | None = None
+
+
+RUNNING = Outcome("running")
+
+
+def read_outcome(error: BaseException | None) -> Outcome:
+    """Return how a run ended whose block was left with this exception; `None`: without one."""
+    if error is None:
+        return Outcome("finished")
+    return Outcome("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", describe_error(error))
+
+
+def name_run(options: Options, *, command: Command, root: int) -> str:
+    """Name a run: as it was asked for, else by its script or pipelines and its seed."""
+    if options.name:
+        return options.name
+    script = command.script
+    stem = options.stem or (Path(script).stem if isinstance(script, str) else "run")
+    return f"{stem}-seed{root}"
+
+
+def assemble_record(
+    outcome: Outcome,
+    *,
+    record_id: str,
+    created_at: str,
+    replay_of: str | None,
+    options: Options,
+    command: Command,
+    seeding: Seeding,
+    seen: Seen,
+    kept: Kept,
+    cost: Cost,
+    foreign: Sequence[str],
+) -> RunRecord:
+    """Put the record of a run together.
+
+    Args:
+        outcome: how far the run has come.
+        record_id: the record's own.
+        created_at: when the run was made, in ISO 8601.
+        replay_of: the record that is replayed, by its id.
+        options: what the run was told; secrets in its config are withheld.
+        command: how it was started.
+        seeding: its seeds, as they are now.
+        seen: what surrounds it now.
+        kept: its calls, outputs and draws so far.
+        cost: what it took so far.
+        foreign: modules that were not of the source that was to run, a sentence each.
+    """
+    resolved, withheld = redact_tree(dict(options.config))
+    return RunRecord(
+        record_id=record_id,
+        status=outcome.status,
+        error=outcome.error,
+        name=name_run(options, command=command, root=seeding.root),
+        created_at=created_at,
+        program=Program(version=__version__),
+        command=command,
+        config=Config(resolved=resolved, overrides=redact_words(list(options.overrides)), withheld=withheld),
+        seeds=_make_seeds(seeding, seen=seen, kept=kept),
+        numerics=seen.numerics,
+        environment=seen.environment,
+        source=seen.source,
+        calls=tuple(kept.calls),
+        outputs=tuple(kept.outputs),
+        cost=cost,
+        replayable=_judge_replayable(
+            command, withheld=withheld, source=seen.source, unknown=[*kept.unknown, *foreign], status=outcome.status
+        ),
+        replay_of=replay_of,
+    )
+
+
+def _make_seeds(seeding: Seeding, *, seen: Seen, kept: Kept) -> Seeds:
+    """Return the part on randomness: of each global generator that moved, who drew."""
+    moved = seen.global_generators
+    return Seeds(
+        root=seeding.root,
+        origin=seeding.origin,
+        images=seeding.images,
+        generators=tuple(kept.generators),
+        global_generators=tuple(
+            one.model_copy(update={"drawn_at": tuple(kept.draws.get(one.name, [_ELSEWHERE]))}) if one.moved else one
+            for one in moved
+        ),
+        closed=not any(one.moved for one in moved),
+    )
+
+
+def _judge_replayable(
+    command: Command, *, withheld: Sequence[str], source: Source, unknown: Sequence[str], status: Status
+) -> Replayable:
+    """Judge whether the run can be replayed, and if not, name every reason."""
+    reasons = list(unknown)
+    if status != "finished":
+        reasons.append(f"the run is {status}")
+    if command.kind == "interactive" and isinstance(command.script, Unavailable):
+        reasons.append(command.script.unavailable)
+    if any(WITHHELD in word for word in command.argv):
+        reasons.append("its command line has a secret, which was withheld")
+    if command.kind == "config" and withheld:
+        reasons.append("its config has secrets, which were withheld: " + ", ".join(withheld))
+    if command.kind != "config" and isinstance(source.commit, str) and isinstance(source.tree, Unavailable):
+        reasons.append(f"its source does not come back: {source.tree.unavailable}")
+    return Replayable(yes=not reasons, reasons=tuple(reasons))

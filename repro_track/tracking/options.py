@@ -1,0 +1,125 @@
+"""The options of a run: one frozen value, checked when it is made, whether `track()` or a config gives them.
+
+They never change, and never look at the machine: what an option does is said where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from repro_track.config.presets import read_preset
+from repro_track.config.schema import TRACE_LEVELS
+from repro_track.errors import UsageError
+from repro_track.media.picture import FORMATS
+from repro_track.record.redaction import redact_tree
+from repro_track.record.schema import Batch, Embed, PipelineCall, TraceLevel
+
+# what an option may be, and what a message says of it; in the order in which they are checked
+_WORDS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "trace": (TRACE_LEVELS, "one of " + ", ".join(TRACE_LEVELS)),
+    "generator": (("cpu", "device"), "cpu (the same noise on every device) or device"),
+    "batch": (("together", "independent"), "together, or independent (each image alone)"),
+    "picture_format": (FORMATS, "one of " + ", ".join(FORMATS)),
+    "embed": (("id", "full"), "id, or full (settings, prompts and paths as well)"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run is told, by the names of `track()`'s parameters; their defaults are there.
+
+    Seeds and store are checked where they are put to use, because a replay brings its own.
+
+    Attributes:
+        determinism: the numerics policy with all four keys of `DeterminismConfig`, as `read_policy` returns it.
+        config: the resolved config, as `freeze_config` returns it.
+        overrides: those of the command line that led to the config.
+        stem: what the run's name begins with; `None`: the name of the script.
+        parent_id: the sweep that the run is a member of, by its id in MLflow.
+        is_config: the run is one of `repro-track run`: its config is the whole command, it shows in MLflow only once a
+            pipeline is called, and whatever its pipeline raises is one message.
+
+    Raises:
+        UsageError: an option is none of the words that it may be, or there is no thread.
+    """
+
+    experiment: str
+    seed: int | None
+    seeds: Sequence[int] | None
+    generator: str
+    batch: Batch
+    stages: bool
+    determinism: Mapping[str, Any]
+    trace: TraceLevel
+    store: str | None
+    name: str | None
+    config: Mapping[str, Any]
+    bundle: bool
+    picture_format: str
+    embed: Embed
+    previews: bool
+    overrides: Sequence[str] = ()
+    stem: str | None = None
+    parent_id: str | None = None
+    is_config: bool = False
+
+    def __post_init__(self) -> None:
+        for name, (words, expected) in _WORDS.items():
+            if (value := getattr(self, name)) not in words:
+                raise UsageError(f"{name} is {value!r}", expected=expected)
+        threads = self.determinism["num_threads"]
+        if threads is not None and threads < 1:
+            raise UsageError(
+                f"determinism.num_threads is {threads}", expected="1 or more, or null for what torch chooses"
+            )
+
+    def make_embedded(self, *, seeds: Sequence[int], call: PipelineCall | None) -> dict[str, Any] | None:
+        """Make what goes into a picture's file besides the id of its run: how to get it again without the record.
+
+        Args:
+            seeds: of the images of the call.
+            call: the last one; `None`: there was none yet.
+
+        Returns:
+            the seeds, the config without its secrets, and the call; `None` unless `embed` is `full`.
+        """
+        if self.embed != "full":
+            return None
+        shown = ("class_name", "name_or_path", "arguments") if call else ()
+        config, _ = redact_tree(dict(self.config))
+        return {"seeds": list(seeds), "config": config, **{name: getattr(call, name) for name in shown}}
+
+
+def read_policy(chosen: str | Mapping[str, Any], *, num_threads: int | None) -> dict[str, Any]:
+    """Return a numerics policy with all of its keys.
+
+    Args:
+        chosen: the name of a preset of `conf/determinism`, or a mapping with some of the keys.
+        num_threads: goes before the policy's own; `None`: the policy decides.
+
+    Raises:
+        UsageError: there is no such preset.
+
+    >>> read_policy({"flags": {"grad_enabled": False}}, num_threads=2)
+    {'name': 'custom', 'num_threads': 2, 'flags': {'grad_enabled': False}, 'environment': {}}
+    """
+    preset = dict(read_preset("determinism", chosen) if isinstance(chosen, str) else chosen)
+    if num_threads is not None:
+        preset["num_threads"] = num_threads
+    return {"name": "custom", "num_threads": None, "flags": {}, "environment": {}} | preset
+
+
+def freeze_config(given: Any) -> Mapping[str, Any]:
+    """Return a config as data: interpolations and resolvers get their values now. `None` is an empty one."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping) and not hasattr(given, "_get_node"):
+        return given
+    from omegaconf import OmegaConf
+
+    resolved: Any = OmegaConf.to_container(
+        OmegaConf.create(given), resolve=True, throw_on_missing=True, enum_to_str=True
+    )
+    return resolved
