@@ -1,0 +1,129 @@
+"""Promises of assemble.py: a record is what its parts are, named and judged by what it can be replayed from."""
+
+import pytest
+
+from repro_track.errors import UsageError
+from repro_track.record.schema import Cost, GlobalGenerator, Unavailable
+from repro_track.tracking.assemble import RUNNING, Outcome, assemble_record, name_run, read_outcome
+from repro_track.tracking.call_recorder import Draw
+from repro_track.tracking.generators import Seeding
+from repro_track.tracking.kept import Kept
+from repro_track.tracking.surroundings import Seen
+
+
+@pytest.fixture
+def assemble(make_options, record):
+    """Put the shared record together again from its parts, or from others."""
+
+    def assemble(outcome=None, **changes):
+        kept = Kept(list(record.calls), list(record.seeds.generators), list(record.outputs))
+        kept.add_draws(Draw(one.name, place) for one in record.seeds.global_generators for place in one.drawn_at)
+        parts = {
+            "record_id": record.record_id,
+            "created_at": record.created_at,
+            "replay_of": record.replay_of,
+            "options": make_options(
+                config=record.config.resolved, overrides=record.config.overrides, name=record.name, is_config=True
+            ),
+            "command": record.command,
+            "seeding": Seeding(record.seeds.root, record.seeds.origin, record.seeds.images),
+            "seen": Seen(record.environment, record.source, record.numerics, record.seeds.global_generators),
+            "kept": kept,
+            "cost": record.cost,
+            "foreign": [],
+        }
+        return assemble_record(outcome or Outcome(record.status, record.error), **{**parts, **changes})
+
+    return assemble
+
+
+def test_a_record_is_its_parts(assemble, record):
+    """A record that is taken apart and put together is the same record; with another part it is another one."""
+    assert assemble().model_dump(exclude={"program"}) == record.model_dump(exclude={"program"})
+    assert assemble(cost=Cost(phases_s={}, peak_memory_bytes=1)) != assemble()
+    assert assemble(replay_of="0" * 32) != assemble()
+
+
+def test_secrets_are_withheld(assemble, make_options, record):
+    """A secret in the config or an override is not in the record, its key is named, and the run of a config cannot be
+    replayed then; a word that is none stays."""
+    options = make_options(config={"token": "hush", "size": 3}, overrides=["a.password=hush", "size=3"])
+    made = assemble(options=options)
+    assert "hush" not in made.model_dump_json()
+    assert made.config.resolved["size"] == 3
+    assert "size=3" in made.config.overrides
+    assert made.config.withheld == ("token",)
+    assert made.replayable.reasons == ("its config has secrets, which were withheld: token",)
+    assert assemble(options=make_options(config={"size": 3})).replayable.yes
+
+
+def test_who_drew_is_said_of_what_moved(assemble, record):
+    """A global generator that moved has the lines that drew, or that they are elsewhere; one that did not has none.
+    The run is closed only where none moved."""
+    still = GlobalGenerator(name="numpy", state_before="a", state_after="a", moved=False)
+    moved = GlobalGenerator(name="torch", state_before="a", state_after="b", moved=True)
+    kept = Kept()
+    kept.add_draws([Draw("torch", "x.py:1 in f"), Draw("numpy", "x.py:2 in g")])
+
+    def make(generators, kept):
+        return assemble(kept=kept, seen=Seen(record.environment, record.source, record.numerics, generators)).seeds
+
+    drawn = make((still, moved), kept)
+    assert [one.drawn_at for one in drawn.global_generators] == [(), ("x.py:1 in f",)]
+    assert not drawn.closed
+    assert make((moved,), Kept()).global_generators[0].drawn_at == ("outside of the pipelines' calls",)
+    assert make((still,), kept).closed
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kind": "interactive", "script": Unavailable(unavailable="typed")}, "typed"),
+        ({"kind": "script", "script": "/x.py", "argv": ("--key=***withheld***",)}, "command line has a secret"),
+        ({"kind": "script", "script": "/x.py"}, "does not come back: too large"),
+    ],
+)
+def test_a_run_that_cannot_be_replayed_says_why(assemble, record, changes, reason):
+    """What keeps a run from being started again is named; the same parts in the run of a config are no reason."""
+    commit = {"tree": Unavailable(unavailable="too large"), "commit": "0" * 40} if "too large" in reason else {}
+    seen = Seen(
+        record.environment,
+        record.source.model_copy(update=commit),
+        record.numerics,
+        record.seeds.global_generators,
+    )
+    judged = assemble(command=record.command.model_copy(update=changes), seen=seen).replayable
+    assert not judged.yes
+    assert any(reason in one for one in judged.reasons)
+    assert assemble(seen=seen).replayable.yes
+
+
+def test_only_a_finished_run_is_replayable(assemble):
+    """A run that goes on, failed or was interrupted says so, with what could not be compared or was foreign."""
+    assert assemble().replayable.yes
+    assert assemble(RUNNING).replayable.reasons == ("the run is running",)
+    kept = Kept(unknown=["output x is a Thing, which cannot be compared"])
+    assert assemble(Outcome("failed", "words"), kept=kept, foreign=["m was imported"]).replayable.reasons == (
+        "output x is a Thing, which cannot be compared",
+        "m was imported",
+        "the run is failed",
+    )
+
+
+def test_how_a_block_ended():
+    """No exception is a finish, Ctrl-C an interrupt, anything else a failure in one line without secrets; our own
+    errors go without their class."""
+    assert read_outcome(None) == Outcome("finished")
+    assert read_outcome(KeyboardInterrupt()).status == "interrupted"
+    assert read_outcome(ValueError("first\nsecond")) == Outcome("failed", "ValueError: first")
+    assert read_outcome(UsageError("seed is 'x'", expected="a number")) == Outcome("failed", "seed is 'x'")
+    assert "hunter2" not in read_outcome(ValueError("https://me:hunter2@host/x")).error
+
+
+def test_a_run_has_a_name(make_options, record):
+    """A run is called as somebody wants it; else by what it is made of, else by its script, and by its seed."""
+    script = record.command.model_copy(update={"kind": "script", "script": "/a/train.py"})
+    assert name_run(make_options(name="mine", stem="x"), command=script, root=3) == "mine"
+    assert name_run(make_options(stem="x"), command=script, root=3) == "x-seed3"
+    assert name_run(make_options(), command=script, root=3) == "train-seed3"
+    assert name_run(make_options(), command=record.command, root=4) == "run-seed4"

@@ -1,0 +1,189 @@
+"""Promises of call_recorder.py: what is known of a call is one value, also of a call that fails, and the pipeline's
+result is its own."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from repro_track.errors import PipelineError, UsageError
+from repro_track.pipelines.call import make_call
+from repro_track.record.handover import Settings
+from repro_track.tracking.call_recorder import CallRecorder, describe_error
+from repro_track.tracking.cost import Stopwatch
+from repro_track.tracking.folder import RunFolder
+from repro_track.tracking.generators import begin_seeding, watch_generators
+from repro_track.tracking.replayed import Replayed
+
+CALL = {"num_inference_steps": 2, "output_type": "np", "batch_size": 1, "generator": None}
+
+
+@pytest.fixture
+def make_recorder(make_options, tmp_path):
+    """Make a recorder for a call of a pipeline."""
+
+    def make(pipe, *, index=0, replayed=None, is_config=False, arguments=None, **words):
+        options = dataclasses.replace(make_options(**{"seed": 3, **words}), is_config=is_config)
+        replayed = replayed or Replayed()
+        seeding = begin_seeding(options, replayed=replayed)
+        bound = arguments or CALL
+        watch, seeding = watch_generators(pipe, bound, index=index, seeding=seeding, options=options, replayed=replayed)
+        given = {name: value for name, value in bound.items() if name != "generator"}
+        return CallRecorder(
+            make_call(pipe, given, index=index, watch=watch, batch=options.batch),
+            seeds=seeding.images,
+            stage=None,
+            inputs=(),
+            adapter_files=(),
+            options=options,
+            folder=RunFolder(tmp_path, owner="a" * 32, picture_format="png"),
+            replayed=replayed,
+            watch=Stopwatch(),
+        )
+
+    return make
+
+
+def test_a_call_is_recorded(make_recorder, tiny_pipeline):
+    """Arguments, trace, generators, states, latents and outputs of a call are known; another seed gives others."""
+    recorder = make_recorder(tiny_pipeline)
+    result = recorder.make()
+    known = recorder.finish()
+    assert known.part.arguments["num_inference_steps"] == 2
+    assert len(known.part.trace.steps) == 2
+    assert [one.initial_seed for one in known.generators] == [3]
+    assert {"call0.generator0.before", "call0.generator0.after", "call0.global.torch"} <= known.states.keys()
+    assert np.array_equal(known.outputs[0].tensor.to_numpy(), result.images[0])
+    assert known.latents.shape == (1, 3, 8, 8)
+    other = make_recorder(tiny_pipeline, seed=4)
+    other.make()
+    assert other.finish().outputs[0].part.sha256 != known.outputs[0].part.sha256
+    again = make_recorder(tiny_pipeline)
+    again.make()
+    assert again.finish().outputs[0].part == known.outputs[0].part
+
+
+def test_a_later_call_has_names_of_its_own(make_recorder, tiny_pipeline):
+    """The outputs and states of the second call have the call in their names."""
+    recorder = make_recorder(tiny_pipeline, index=1)
+    recorder.make()
+    known = recorder.finish()
+    assert [one.part.name for one in known.outputs] == ["call1.images.0"]
+    assert all(name.startswith("call1.") for name in known.states)
+
+
+def test_nothing_is_known_before_the_call(make_recorder, tiny_pipeline):
+    """Before the pipeline is called there is no part of the record, and nothing else."""
+    known = make_recorder(tiny_pipeline).finish()
+    assert known.part is None
+    assert not any((known.generators, known.states, known.outputs, known.draws))
+
+
+class BrokenError(Exception):
+    """Raised by a pipeline in the middle of its work."""
+
+
+def break_after(pipe, steps, error):
+    """Let the model raise when it is called for the step after so many."""
+    forward, calls = pipe.unet.forward, []
+
+    def broken(*args, **kwargs):
+        calls.append(1)
+        if len(calls) > steps:
+            raise error
+        return forward(*args, **kwargs)
+
+    pipe.unet.forward = broken
+
+
+def test_a_call_that_fails_is_known_until_then(make_recorder, tiny_pipeline):
+    """What a pipeline raises passes unchanged, and the steps until then are known, without an output."""
+    error = BrokenError("in the middle")
+    break_after(tiny_pipeline, 1, error)
+    recorder = make_recorder(tiny_pipeline)
+    with pytest.raises(BrokenError) as caught:
+        recorder.make()
+    known = recorder.finish()
+    assert caught.value is error
+    assert len(known.part.trace.steps) == 1
+    assert known.generators[0].state_before != known.generators[0].state_after
+    assert known.outputs == ()
+
+
+def test_the_pipeline_of_a_config_fails_in_one_message(make_recorder, tiny_pipeline):
+    """Where a config is run, whatever the pipeline raises is one of our errors with the first as its cause; Ctrl-C is
+    none."""
+    break_after(tiny_pipeline, 0, BrokenError("in the middle"))
+    with pytest.raises(PipelineError, match="DDIMPipeline failed: BrokenError: in the middle") as caught:
+        make_recorder(tiny_pipeline, is_config=True).make()
+    assert isinstance(caught.value.__cause__, BrokenError)
+    recorder = make_recorder(tiny_pipeline, is_config=True)
+    break_after(tiny_pipeline, 0, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        recorder.make()
+    assert recorder.finish().part.trace.steps == ()
+
+
+def test_phases_are_timed_in_order(make_recorder, tiny_pipeline):
+    """The phases of a call are described, called, draws looked for, outputs kept; with previews those, too; a replay
+    does not look for draws."""
+    recorder = make_recorder(tiny_pipeline)
+    recorder.make()
+    assert list(recorder.watch.seconds) == ["describe", "call", "draws", "outputs"]
+    recorder = make_recorder(tiny_pipeline, previews=True)
+    recorder.make()
+    assert list(recorder.watch.seconds) == ["describe", "call", "previews", "draws", "outputs"]
+
+
+def test_previews_are_made_where_they_are_asked_for(make_recorder, tiny_pipeline, tmp_path):
+    """Each step has a picture and its thumbnail in the run's folder, and the outputs are the same as without."""
+    plain = make_recorder(tiny_pipeline)
+    plain.make()
+    assert not (tmp_path / "images").exists()
+    with_previews = make_recorder(tiny_pipeline, previews=True)
+    with_previews.make()
+    assert len(list((tmp_path / "images").iterdir())) == 4
+    assert [one.part for one in with_previews.finish().outputs] == [one.part for one in plain.finish().outputs]
+
+
+def test_a_second_call_is_made_where_a_replay_asks_for_it(make_recorder, make_replayed, tiny_pipeline):
+    """The second call of a pipeline that leaves nothing behind gives the same digests; without being asked for there is
+    none, and draws are not looked for in a replay."""
+    replayed = make_replayed(settings=Settings(twice=True))
+    recorder = make_recorder(tiny_pipeline, replayed=replayed, trace="steps")
+    recorder.make()
+    known = recorder.finish()
+    assert known.second.digests == {one.part.name: one.part.sha256 for one in known.outputs}
+    assert known.second.call.trace == known.part.trace
+    assert "draws" not in recorder.watch.seconds
+    recorder = make_recorder(tiny_pipeline)
+    recorder.make()
+    assert recorder.finish().second is None
+
+
+def test_the_line_that_drew_is_named(make_recorder, tiny_pipeline):
+    """A draw from a global generator is put down to the pipeline's line, and the call's own result stands; a pipeline
+    that draws nothing has none."""
+    forward = tiny_pipeline.unet.forward
+
+    def drawing(*args, **kwargs):
+        np.random.rand()
+        return forward(*args, **kwargs)
+
+    tiny_pipeline.unet.forward = drawing
+    recorder = make_recorder(tiny_pipeline)
+    recorder.make()
+    (draw,) = recorder.finish().draws
+    assert draw.generator == "numpy"
+    assert " in drawing" in draw.place
+    tiny_pipeline.unet.forward = forward
+    recorder = make_recorder(tiny_pipeline)
+    recorder.make()
+    assert recorder.finish().draws == ()
+
+
+def test_an_error_is_one_line_without_secrets():
+    """Of several lines the first is kept, with the class of what is not ours."""
+    assert describe_error(ValueError("first\nsecond")) == "ValueError: first"
+    assert describe_error(UsageError("seed is 'x'")) == "seed is 'x'"
+    assert "hunter2" not in describe_error(ValueError("https://me:hunter2@host/x"))
