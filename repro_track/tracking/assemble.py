@@ -135,12 +135,12 @@ def _judge_replayable(
     reasons = list(unknown)
     if status != "finished":
         reasons.append(f"the run is {status}")
-    if command.kind == "interactive" and isinstance(command.script, Unavailable):
+    if command.is_interactive and isinstance(command.script, Unavailable):
         reasons.append(command.script.unavailable)
     if any(WITHHELD in word for word in command.argv):
         reasons.append("its command line has a secret, which was withheld")
-    if command.kind == "config" and withheld:
+    if command.is_config and withheld:
         reasons.append("its config has secrets, which were withheld: " + ", ".join(withheld))
-    if command.kind != "config" and isinstance(source.commit, str) and isinstance(source.tree, Unavailable):
+    if not command.is_config and isinstance(source.commit, str) and isinstance(source.tree, Unavailable):
         reasons.append(f"its source does not come back: {source.tree.unavailable}")
     return Replayable(yes=not reasons, reasons=tuple(reasons))

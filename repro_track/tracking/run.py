@@ -50,15 +50,18 @@ def get_current_run() -> TrackedRun | None:
 
 
 class TrackedRun:
-    """A run while it is tracked: call it with a pipeline. After the block, `run_id` is MLflow's.
+    """A run while it is tracked: call it with a pipeline. After the block, `run_id` is MLflow's."""
 
-    Attributes:
-        record_id: the id of the run's record.
-        seed: the root seed.
-        is_calling: whether a pipeline is being called by this run now.
-        record: the record, after the block; `None` before.
-        stored: where the run is in MLflow, after the block; `None` in the child of a replay.
-    """
+    record_id: str
+    """The id of the run's record."""
+    seed: int
+    """The root seed."""
+    is_calling: bool
+    """Whether a pipeline is being called by this run now."""
+    record: RunRecord | None
+    """The record, after the block; `None` before."""
+    stored: StoredRun | None
+    """Where the run is in MLflow, after the block; `None` in the child of a replay."""
 
     def __init__(self, options: Options) -> None:
         self._ordinal = 0 if options.is_config else count_block()
@@ -81,8 +84,8 @@ class TrackedRun:
         self._has_started = False
         self._outbox: Outbox | None = None
         self.is_calling = False
-        self.record: RunRecord | None = None
-        self.stored: StoredRun | None = None
+        self.record = None
+        self.stored = None
 
     # --- the block
 
