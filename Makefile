@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check test-slow test-pipelines test-lookup conformance check-conformance test-restore test-emulated test-hub test-gpu examples bench docs clean
+.PHONY: help demo test test-unit check test-slow test-pipelines test-lookup conformance check-conformance test-restore test-emulated test-hub test-gpu examples bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,6 +38,9 @@ demo: $(VENV)/.installed  ## run the embedded model, replay the run, print the v
 
 test: check  ## check the code, run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not hub and not gpu and not restore and not pipelines and not lookup and not emulated"
+
+test-unit: $(VENV)/.installed-dev  ## layers, unit tests and doctests: no process, no MLflow; for whoever moves code; 30 seconds
+	@$(BIN)/python -m pytest --quiet -n 2 --dist loadscope tests/unit repro_track
 
 check: $(VENV)/.installed-dev  ## lint, layers, types
 	@$(BIN)/ruff check .

@@ -18,6 +18,8 @@ import torch
 import transformers
 from PIL import Image
 
+from tests.pictures import make_picture
+
 WORDS = ("a", "small", "cat", "on", "the", "moon", "photo", "of", "music", "blurry", "sks")
 
 
@@ -60,13 +62,6 @@ def entry(family: str, **details: Any) -> Callable[[Callable[[], Any]], Callable
 
 
 # --- parts --------------------------------------------------------------------------------------------------------
-
-
-def make_picture(size: int = 32, mode: str = "RGB") -> Image.Image:
-    """A picture of noise, always the same."""
-    channels = len(mode) if mode != "L" else 1
-    pixels = np.random.default_rng(5).integers(0, 256, (size, size, channels), dtype=np.uint8)
-    return Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels, mode=None)
 
 
 def make_mask(size: int = 32) -> Image.Image:

@@ -54,7 +54,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    from conftest import make_tiny_pipeline
+    from tests.models import make_tiny_pipeline
 
     folder = tmp_path_factory.mktemp("model")
     make_tiny_pipeline().save_pretrained(folder)

@@ -274,7 +274,7 @@ def test_numerics_are_restored_or_not(cli, read_record):
 
 def test_any_saved_folder_runs_and_replays_from_anywhere(cli, read_record, tmp_path):
     """`pipeline=local` with a relative path: the path is frozen, and the run replays from another folder."""
-    from conftest import make_tiny_pipeline
+    from tests.models import make_tiny_pipeline
 
     make_tiny_pipeline().save_pretrained(tmp_path / "model")
     words = ("pipeline=local", "pipeline.path=model", "call.num_inference_steps=2", "call.eta=0.5", "seeds=[9,0]")

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from servers import Server
+
+from tests.servers import Server
 
 pytestmark = pytest.mark.restore
 
@@ -63,7 +64,7 @@ class Project:
 
 @pytest.fixture(scope="session")
 def saved_model(tmp_path_factory):
-    from conftest import make_tiny_pipeline
+    from tests.models import make_tiny_pipeline
 
     folder = tmp_path_factory.mktemp("saved") / "model"
     make_tiny_pipeline().save_pretrained(folder)

@@ -84,3 +84,56 @@ def test_the_present_source_is_compared_by_what_ran():
     other = change(RECORD.source, tree="0" * 40, branch="elsewhere")
     assert [one.place for one in list_source_differences(RECORD.source, other)] == ["source.tree"]
     assert list_source_differences(RECORD.source, change(RECORD.source, branch="elsewhere")) == ()
+
+
+# --- what differs
+
+
+def test_equal_records_have_no_differences(make_record):
+    """A record does not differ from itself, nor from one that has only another id, time, host and cost."""
+    record = make_record()
+    renamed = make_record(
+        {"record_id": "0" * 32, "created_at": "then", "environment.machine.host": "h", "cost.peak_memory_bytes": 1}
+    )
+    assert list_differences(record, renamed) == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "kind"),
+    [
+        ("seeds.root", 4, "seed"),
+        ("seeds.generators.0.initial_seed", 4, "seed"),
+        ("calls.0.components.1.memory_xxh3", "0" * 32, "weights"),
+        ("calls.0.arguments.eta", 0.5, "call"),
+        ("calls.0.components.0.config.clip_sample", False, "pipeline"),
+        ("numerics.state.num_threads", 7, "numerics"),
+        ("environment.variables.OMP_NUM_THREADS", "7", "numerics"),
+        ("environment.machine.cpu_model", "another", "machine"),
+        ("source.script_sha256", "0" * 64, "source"),
+    ],
+)
+def test_every_kind_of_difference_is_named(make_record, place, value, kind):
+    """A change at one place of the record is one difference of the right kind."""
+    (difference,) = list_differences(make_record(), make_record({place: value}))
+    assert difference.kind == kind
+    assert difference.actual == value
+
+
+def test_causes_come_before_the_rest(make_record):
+    """Seeds and weights are listed before settings, and these before packages and source."""
+    changed = make_record(
+        {"source.script_sha256": "0" * 64, "numerics.state.num_threads": 7, "seeds.root": 4, "calls.0.arguments.eta": 1}
+    )
+    kinds = [difference.kind for difference in list_differences(make_record(), changed)]
+    assert kinds == ["seed", "call", "numerics", "source"]
+
+
+def test_a_package_is_named_by_its_name(make_record):
+    """Another version of one package is one difference that names it, wherever it stands in the list."""
+    record = make_record()
+    packages = [p.model_dump() for p in record.environment.packages]
+    torch_package = next(p for p in packages if p["name"] == "torch")
+    torch_package["version"] = "1.0"
+    (difference,) = list_differences(record, make_record({"environment.packages": packages[::-1]}))
+    assert difference.place == "environment.packages.torch.version"
+    assert difference.kind == "libraries"

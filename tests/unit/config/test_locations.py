@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from repro_track.config import locations
+from repro_track.config.locations import default_store_uri, resolve_store_uri
 from repro_track.errors import UsageError
 
 
@@ -82,3 +83,18 @@ def test_only_listed_variables_are_recorded(environment):
     assert (recorded["OMP_NUM_THREADS"], recorded["MKL_CBWR"]) == ("3", None)
     assert set(recorded) == set(locations.RECORDED_VARIABLES)
     assert "MY_TOKEN" not in recorded
+
+
+def test_the_environment_names_the_store_first(monkeypatch):
+    """MLFLOW_TRACKING_URI goes before the config, and the config before the embedded store."""
+    assert resolve_store_uri() == default_store_uri()
+    assert resolve_store_uri("http://a:5000") == "http://a:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://b:5000")
+    assert resolve_store_uri("http://a:5000") == "http://b:5000"
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns"])
+def test_a_file_store_is_refused(uri):
+    """MLflow 3 raises on file stores with a long text: we say what to do."""
+    with pytest.raises(UsageError, match="a folder of files"):
+        resolve_store_uri(uri)

@@ -66,3 +66,47 @@ def test_a_change_that_cannot_be_made_is_refused(change, said):
     """No value, no key, a value of another type, a key or preset that is not there: each is named."""
     with pytest.raises(UsageError, match=said):
         make_changed(make_resolved(), [change])
+
+
+def test_every_profile_has_the_same_figures_for_the_same_dtypes():
+    """The shipped profiles name both tolerances for each dtype, and a wider profile is nowhere narrower."""
+    from repro_track.config.presets import read_preset
+
+    names = ("same_device", "cross_release", "cross_device")
+    presets = [read_preset("tolerance", name) for name in names]
+    for key in ("rtol", "atol", "decoded_atol"):
+        assert len({tuple(sorted(preset[key])) for preset in presets}) == 1
+        for dtype in presets[0][key]:
+            assert all(preset[key][dtype] >= presets[0][key][dtype] for preset in presets)
+
+
+def test_an_unknown_preset_names_the_known():
+    """A wrong preset is refused with the list of right ones."""
+    with pytest.raises(UsageError) as caught:
+        read_preset("determinism", "strickt")
+    assert caught.value.expected == "one of fast, portable, strict"
+
+
+def test_a_change_changes_one_thing():
+    """`KEY=VALUE` changes that key, with the type of the config, and nothing else; the original stays as it is."""
+    resolved = make_resolved()
+    changed = make_changed(resolved, ["call.num_inference_steps=20", "seed=7"])
+    assert changed == {**resolved, "seed": 7, "call": {"num_inference_steps": 20, "prompt": "a cat"}}
+    assert resolved == make_resolved()
+    assert make_changed(resolved, ['call.prompt="a=b, c"'])["call"]["prompt"] == "a=b, c"
+
+
+def test_a_group_is_changed_by_its_preset():
+    """A group takes the whole preset of `conf/`, and what was there before is gone."""
+    before = {**make_resolved(), "scheduler": {"class_name": "DDIMScheduler", "config": {"clip_sample": False}}}
+    changed = make_changed(before, ["scheduler=euler"])
+    assert changed["scheduler"] == {"class_name": "EulerDiscreteScheduler", "config": {}}
+    assert make_changed(before, ["determinism=portable"])["determinism"]["environment"]["MKL_CBWR"] == "COMPATIBLE"
+
+
+@pytest.mark.parametrize("change", ["seeed=1", "seed=x", "scheduler=none_such", "steps", "=1", "pipeline.none=1"])
+def test_a_change_that_cannot_be_made(change):
+    """An unknown key, another type, an unknown preset, no value: refused with what was expected."""
+    with pytest.raises(UsageError) as caught:
+        make_changed(make_resolved(), [change])
+    assert caught.value.expected

@@ -37,3 +37,27 @@ def test_which_sweep_a_run_belongs_to_is_left_out():
     """Overrides of the sweep are left out, however they were written; others stay in their order."""
     words = ["seed=1", "sweep.run=x", "++sweep.done={}", "call.sweep=2", "sweeping=3"]
     assert leave_out_sweep(words) == ["seed=1", "call.sweep=2", "sweeping=3"]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+def test_good_seeds_pass(seed):
+    """Every seed of 32 bits is kept, zero too."""
+    assert check_seed(seed) == seed
+
+
+@pytest.mark.parametrize("seed", [2**32, 2**63, -1, True, 1.0, "3"])
+def test_seeds_that_torch_would_cut_are_refused(seed):
+    """A seed that torch would cut silently, or that is no integer, is refused."""
+    with pytest.raises(UsageError, match="seed is"):
+        check_seed(seed)
+
+
+def test_torch_really_cuts_them():
+    """The reason for the limit: 0 and 2**32 give one stream on the CPU, 0 and 1 do not."""
+    import torch
+
+    def draw(seed):
+        return torch.randn(16, generator=torch.Generator().manual_seed(seed)).tolist()
+
+    assert draw(0) == draw(2**32)
+    assert draw(0) != draw(1)

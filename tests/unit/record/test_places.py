@@ -8,6 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+from repro_track.compare.differences import Difference
 from repro_track.record.places import (
     GROUPS,
     KINDS,
@@ -174,3 +175,27 @@ def test_every_weight_file_can_be_brought_back(path):
         (place, "weights", "weights") for place in digests
     ]
     assert find_factor("calls.0.adapter_files./lora/b.safetensors.size_bytes") is None
+
+
+def test_a_difference_has_its_label():
+    """Every place of a record that can be restored has a label; what cannot has none."""
+    from repro_track.record.places import find_factor
+
+    labels = {
+        "source.commit": "code",
+        "environment.packages.diffusers.version": "env:diffusers",
+        "environment.packages.nvidia-cudnn-cu13.version": "env:torch",
+        "environment.interpreter.version": "env:python",
+        "environment.variables.OMP_NUM_THREADS": "numerics:threads",
+        "numerics.state.num_threads": "numerics:threads",
+        "numerics.state.cpu_capability": "numerics:isa",
+        "numerics.state.cudnn.conv.fp32_precision": "numerics:fp32_precision",
+        "numerics.state.deterministic_algorithms_warn_only": "numerics:deterministic_algorithms",
+        "calls.0.components.unet.weights.x.safetensors.sha256": "weights",
+        "calls.0.components.scheduler.config.clip_sample": "pipeline:scheduler",
+        "calls.0.components.unet.config.sample_size": None,
+        "environment.machine.cpu_model": None,
+        "numerics.state.compile_config": None,
+    }
+    assert {place: find_factor(place) for place in labels} == labels
+    assert Difference("source.commit", 1, 2, "source", 1)

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from repro_track.errors import RecordError
 from repro_track.record.schema import Command, CommandKind, Input, Output, Unavailable, make_record_id
 
 KINDS = CommandKind.__args__
@@ -80,3 +81,16 @@ def test_every_record_has_an_id_of_its_own():
     assert first != second
     assert int(first, 16) >= 0
     assert len(first) == 32
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "outputs/../../x"])
+def test_artifact_names_cannot_leave_their_folder(make_record, name):
+    """A record whose file names point outside the run's folder is refused as damaged."""
+    with pytest.raises(RecordError, match="damaged"):
+        make_record({"outputs.0.file": name})
+
+
+def test_records_are_frozen(make_record):
+    """Nothing in a record can be assigned to."""
+    with pytest.raises(ValidationError):
+        make_record().seeds.root = 5

@@ -8,28 +8,19 @@ import pytest
 
 from repro_track.record.reading import parse_record
 from repro_track.store import tags
+from repro_track.store.tags import make_metrics, make_params, make_step_metrics
 from repro_track.tensors.distance import Distance
 
 DATA = Path(__file__).parents[2] / "data" / "records"
+
+
 PACKAGE = Path(tags.__file__).parents[1]
 
 
 @pytest.fixture
-def make_record():
+def make_record(make_record):
     """Make the stored record of schema 3, changed in the given places: `{"seeds.root": 4}`."""
-    text = (DATA / "v3.json").read_text(encoding="utf-8")
-
-    def make(changes=None):
-        data = json.loads(text)
-        for place, value in (changes or {}).items():
-            *path, last = [int(part) if part.isdigit() else part for part in place.split(".")]
-            node = data
-            for part in path:
-                node = node[part]
-            node[last] = value
-        return parse_record(json.dumps(data), origin="a changed record")
-
-    return make
+    return lambda changes=None, *, of="v3": make_record(changes, of=of)
 
 
 OF_SCHEMA_3 = {
@@ -51,6 +42,8 @@ OF_SCHEMA_3 = {
     "repro_track.weights": "image_encoder:385b01eedaff text_encoder:00fa137bf5aa unet:278dfc370111 vae:be939b0048a0",
     "repro_track.digest": "a602b1d59429",
 }
+
+
 IN_A_REPOSITORY = {
     "repro_track.commit": "6e251d041d80",
     "repro_track.dirty": "true",
@@ -298,3 +291,11 @@ def test_nobody_else_writes_a_tag(make_record):
         if path != Path(tags.__file__):
             found = pattern.search(path.read_text(encoding="utf-8"))
             assert not found, f"{path}: {found}"
+
+
+def test_metrics_and_params_are_of_the_record(make_record):
+    """Params are the flattened config, metrics the costs and the guide's statistic, steps one row each."""
+    record = make_record(of="v3-digits")
+    assert make_params(record)["determinism.flags.cudnn.deterministic"] == "True"
+    assert make_metrics(record)["output.abs_sum"] == pytest.approx(sum(one.abs_sum for one in record.outputs))
+    assert len(make_step_metrics(record)) == 3 * 4

@@ -1,0 +1,36 @@
+"""What keeps unit tests pure: here MLflow cannot be imported, no program but git starts, and no other host is reached.
+
+A test that starts something else because its module is about that says so with `@pytest.mark.starts("PROGRAM")`.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+_allowed: list[frozenset[str]] = []  # what the running unit test may start; empty: none is running
+
+
+def _refuse(event, arguments):
+    """Refuse a process or a connection while a unit test runs; Python tells of each before it happens."""
+    if not _allowed:
+        return
+    if event == "subprocess.Popen" and Path(str(arguments[0])).name not in _allowed[-1]:
+        raise PermissionError(
+            f"a unit test starts {arguments[0]}: move it to tests/integration, or mark it with `starts`"
+        )
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and arguments[1][0] not in ("127.0.0.1", "::1"):
+        raise PermissionError(f"a unit test connects to {arguments[1][0]}")
+
+
+sys.addaudithook(_refuse)
+
+
+@pytest.fixture(autouse=True)
+def pure(request, monkeypatch):
+    """Hold the rule of this folder while a test runs."""
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # `import mlflow` is an ImportError, wherever it stands
+    marks = request.node.iter_markers("starts")
+    _allowed.append(frozenset({"git", *(name for mark in marks for name in mark.args)}))
+    yield
+    _allowed.pop()

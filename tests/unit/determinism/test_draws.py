@@ -1,0 +1,137 @@
+"""Promises of draws.py: whoever draws from a global generator is named by the line, and nothing is left changed."""
+
+import random
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from repro_track.determinism import draws
+from repro_track.determinism.global_generators import list_moved, read_globals
+
+
+def draw_python():
+    return random.random()
+
+
+def draw_numpy():
+    return np.random.rand(3)
+
+
+def draw_torch():
+    noise = torch.randn(3)
+    return torch.nn.functional.dropout(noise)
+
+
+def draw_in_a_thread():
+    thread = threading.Thread(target=draw_python)
+    thread.start()
+    thread.join()
+
+
+def draw_at_the_end():
+    for _ in range(3):
+        torch.ones(1)
+    torch.rand(1)
+
+
+def draw_nothing():
+    return torch.randn(3, generator=torch.Generator().manual_seed(0))
+
+
+def watch(call):
+    """Make a call, find its draws, and give them with the states before, after, and after looking."""
+    before = read_globals()
+    call()
+    after = read_globals()
+    found = draws.find_draws(call, before=before, after=after)
+    return found, after
+
+
+@pytest.mark.parametrize(
+    ("call", "generator", "functions"),
+    [
+        (draw_python, "python", ["draw_python"]),
+        (draw_numpy, "numpy", ["draw_numpy"]),
+        (draw_torch, "torch", ["draw_torch", "draw_torch"]),
+        (draw_in_a_thread, "python", ["draw_python"]),
+        (draw_at_the_end, "torch", ["draw_at_the_end"]),
+    ],
+)
+def test_every_line_that_draws_is_named(call, generator, functions):
+    """Each line outside of libraries that moved a generator is named, with its generator and function."""
+    found, _ = watch(call)
+    assert list(found) == [generator]
+    places = [place.partition(",")[0] for place in found[generator]]
+    assert [place.rpartition(" in ")[2] for place in places] == functions
+    start = call.__code__.co_firstlineno
+    if call is not draw_in_a_thread:
+        lines = [int(place.rpartition(":")[2].partition(" ")[0]) for place in places]
+        assert all(start < line <= start + 3 for line in lines)
+
+
+class Config:
+    """Something with a property that is looked up in the line that draws."""
+
+    @property
+    def size(self):
+        return 3
+
+
+def draw_after_a_look():
+    config = Config()
+    return torch.rand(config.size)
+
+
+def draw_by_a_helper():
+    return draw_numpy()
+
+
+def test_a_draw_is_the_line_of_the_draw_not_of_what_was_called_last():
+    """A line that calls something and then draws is named itself, and the caller of a helper with it."""
+    (place,) = watch(draw_after_a_look)[0]["torch"]
+    assert place.partition(",")[0].endswith(f":{draw_after_a_look.__code__.co_firstlineno + 2} in draw_after_a_look")
+    (place,) = watch(draw_by_a_helper)[0]["numpy"]
+    helper, _, caller = place.partition(", from ")
+    assert helper.endswith(" in draw_numpy")
+    assert caller.endswith(f":{draw_by_a_helper.__code__.co_firstlineno + 1} in draw_by_a_helper")
+
+
+def test_who_draws_nothing_is_not_named():
+    """A call that draws from generators of its own names no line."""
+    assert watch(draw_nothing)[0] == {}
+
+
+def test_looking_changes_nothing():
+    """After looking, every global generator is where the first call left it, also when the call fails the second
+    time."""
+    _, after = watch(draw_torch)
+    assert list_moved(after, read_globals()) == []
+    calls = []
+
+    def fail_again():
+        draw_numpy()
+        calls.append(1)
+        if len(calls) > 1:
+            raise RuntimeError("broken")
+        draw_python()
+
+    found, after = watch(fail_again)
+    assert list_moved(after, read_globals()) == []
+    assert len(found["numpy"]) == 1
+    assert found["python"] == []
+
+
+def test_the_search_ends_with_the_last_draw():
+    """The call is not repeated further than to its last draw."""
+    seen = []
+
+    def call():
+        draw_python()
+        seen.append(1)
+        seen.append(1)
+        seen.append(1)
+
+    watch(call)
+    assert len(seen) < 6

@@ -1,0 +1,101 @@
+"""Promises of switches.py: what was done to a pipeline is seen, named, and done again by its config."""
+
+import pytest
+from diffusers import AutoencoderKL
+
+from repro_track.errors import PipelineError, UsageError
+from repro_track.pipelines.components import describe_components
+from repro_track.pipelines.switches import apply_switches, capture_switches, digest_switches
+from tests.conformance import zoo
+
+
+def describe(pipe):
+    return {part.name: part for part in describe_components(pipe)}
+
+
+@pytest.mark.parametrize(
+    ("switches", "component"),
+    [
+        ({"vae": {"enable_tiling": True}}, "vae"),
+        ({"vae.enable_slicing": True}, "vae"),
+        ({"enable_attention_slicing": "max"}, "unet"),
+        ({"enable_freeu": {"s1": 0.9, "s2": 0.2, "b1": 1.2, "b2": 1.4}}, "unet"),
+        ({"fuse_qkv_projections": True}, "unet"),
+        ({"unet.to": {"memory_format": "torch.channels_last"}}, "unet"),
+        ({"unet.compile": True}, "unet"),
+    ],
+    ids=str,
+)
+def test_a_switch_is_set_and_seen(pipe, switches, component):
+    """Each switch, set by its name in diffusers, changes what is found on its component and nothing on another."""
+    before = describe(pipe)
+    apply_switches(pipe, switches)
+    after = describe(pipe)
+    changed = {name for name in before if before[name] != after[name]}
+    assert component in changed
+    assert changed <= {"unet", "vae"}
+    again = describe(pipe)
+    assert again == after
+
+
+def test_a_switch_that_is_off_is_not_called(pipe):
+    """`false` leaves the pipeline as it is."""
+    before = describe(pipe)
+    apply_switches(pipe, {"vae.enable_tiling": False})
+    assert describe(pipe) == before
+
+
+def test_an_attention_backend_is_seen():
+    """The backend that attention was dispatched to is found on the processors."""
+    pipe = zoo.ZOO["flux"].build()
+    before = describe(pipe)
+    apply_switches(pipe, {"transformer": {"set_attention_backend": "native"}})
+    after = describe(pipe)
+    assert any("native" in name for name in after["transformer"].switches["attention"])
+    assert before["transformer"].switches["attention"] != after["transformer"].switches["attention"]
+
+
+def test_offloading_is_seen(pipe):
+    """The hooks of CPU offloading are found on the models, and gone when it is undone."""
+    from accelerate.hooks import CpuOffload, add_hook_to_module, remove_hook_from_module
+
+    add_hook_to_module(pipe.unet, CpuOffload("cpu"))
+    assert capture_switches(pipe.unet)["hooks"] == {"CpuOffload": 1}
+    remove_hook_from_module(pipe.unet)
+    assert "hooks" not in capture_switches(pipe.unet)
+
+
+def test_a_setting_deep_in_a_model_is_seen():
+    """A setting of a single module below changes the digest of all, and only that."""
+    model = zoo.vae()
+    assert isinstance(model, AutoencoderKL)
+    before = digest_switches(model)
+    model.decoder.up_blocks[0].resnets[0].output_scale_factor = 1.5
+    assert digest_switches(model) != before
+    model.decoder.up_blocks[0].resnets[0].output_scale_factor = 1.0
+    assert digest_switches(model) == before
+
+
+@pytest.mark.parametrize(
+    ("switches", "advice"),
+    [
+        ({"enable_freeuu": True}, "switches.enable_freeu"),
+        ({"vae.enable_tilin": True}, "switches.vae.enable_tiling"),
+        ({"save_pretrained": "/tmp/x"}, None),
+        ({"vea.enable_tiling": True}, None),
+        ({"config.update": {"a": 1}}, None),
+    ],
+    ids=str,
+)
+def test_what_is_no_switch_is_refused(pipe, switches, advice):
+    """A typo comes with the right name; a method that is no switch is never called."""
+    with pytest.raises(UsageError) as caught:
+        apply_switches(pipe, switches)
+    if advice:
+        assert advice in caught.value.advice
+
+
+def test_a_switch_that_fails_is_one_message(pipe):
+    """What a switch does not take is one message with what it takes."""
+    with pytest.raises(PipelineError, match="enable_freeu"):
+        apply_switches(pipe, {"enable_freeu": {"s1": 1}})
