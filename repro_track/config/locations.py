@@ -89,6 +89,16 @@ def resolve_store_uri(configured: str | None = None) -> str:
     return uri
 
 
+def is_web_url(text: str) -> bool:
+    """Whether a text is the address of something on the web: of a store, that it is a server; of an input, that it has
+    to be fetched.
+
+    >>> is_web_url("https://host:5000"), is_web_url("sqlite:////home/me/mlflow.db"), is_web_url("httpd.log")
+    (True, False, False)
+    """
+    return text.startswith(("http://", "https://"))
+
+
 def list_written_paths(store_uri: str) -> list[Path]:
     """List the files and folders that runs write themselves: ours, and those of a SQLite store. No part of the
     source."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from repro_track.config.locations import is_web_url
 from repro_track.errors import ReproTrackError, UsageError
 from repro_track.lookup.found import FoundRun, open_store
 from repro_track.lookup.from_picture import find_picture
@@ -30,7 +31,7 @@ def find_run(text: str) -> FoundRun:
     if path.suffix and path.is_file():  # a picture
         best = find_picture(text)[0]
         return FoundRun(store.load_record(best.run), best.run.run_id, best.run.link, store, best.run, None, best.how)
-    if "/" in text and not text.startswith(("http://", "https://")):
+    if "/" in text and not is_web_url(text):
         raise UsageError(f"{text} is not there", expected="a picture or a record.json")
     stored = store.find_run(text)
     if stored.is_sweep:

@@ -18,6 +18,7 @@ from urllib.request import urlopen
 import numpy as np
 from PIL import Image
 
+from repro_track.config.locations import is_web_url
 from repro_track.errors import RecordError, ReproTrackError, UsageError, first_line
 from repro_track.media import sound_and_video
 from repro_track.record.redaction import redact_text, redact_url
@@ -77,14 +78,10 @@ def _load_each(value: Any, place: str, parameter: inspect.Parameter, origins: di
         return value
     text = str(value)
     takes_text = re.search(r"\bstr\b", str(parameter.annotation)) is not None
-    if takes_text and not (_is_url(text) or Path(text).expanduser().is_file()):
+    if takes_text and not (is_web_url(text) or Path(text).expanduser().is_file()):
         return value
-    origins[place] = redact_url(text) if _is_url(text) else str(Path(text).expanduser().absolute())
+    origins[place] = redact_url(text) if is_web_url(text) else str(Path(text).expanduser().absolute())
     return load_file(text, name=place, as_array=as_array)
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(("http://", "https://"))
 
 
 def load_file(text: str, *, name: str, as_array: bool = False) -> Any:
@@ -99,9 +96,9 @@ def load_file(text: str, *, name: str, as_array: bool = False) -> Any:
         UsageError: it is not there, or not what its suffix says.
     """
     path, _, key = text.partition("#")
-    suffix = Path(urlsplit(path).path if _is_url(path) else path).suffix.lower()
+    suffix = Path(urlsplit(path).path if is_web_url(path) else path).suffix.lower()
     try:
-        if _is_url(text):
+        if is_web_url(text):
             with tempfile.TemporaryDirectory() as folder:
                 local = Path(folder) / f"input{suffix}"
                 local.write_bytes(_fetch(text))
@@ -120,7 +117,7 @@ def load_file(text: str, *, name: str, as_array: bool = False) -> Any:
 
 
 def _fetch(url: str) -> bytes:
-    with urlopen(url, timeout=60) as answer:  # http and https only: `_is_url`; it follows no redirect to a file
+    with urlopen(url, timeout=60) as answer:  # http and https only: `is_web_url`; it follows no redirect to a file
         return answer.read()
 
 

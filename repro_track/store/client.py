@@ -1,43 +1,35 @@
 """MLflow's store: log a run, load a record, find runs.
 
 It uses `MlflowClient` with explicit run ids, because the fluent API starts runs on its own, and sends a run in a
-handful of batched calls. It never runs anything that it reads from a store.
+handful of batched calls. How runs are searched, experiments made and pictures' hashes listed is in the files beside this
+one. It never runs anything that it reads from a store.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from repro_track.config.locations import data_folder
 from repro_track.errors import StoreError, UsageError
 from repro_track.record.names import RECORD_NAME
 from repro_track.record.reading import parse_record
 from repro_track.record.redaction import redact_url
 from repro_track.record.schema import RunRecord
-from repro_track.store.connection import find_reason, open_client, reported, without_credentials
+from repro_track.store.connection import find_reason, open_client, reported
+from repro_track.store.experiments import ensure_experiment
+from repro_track.store.likenesses import list_likenesses
+from repro_track.store.searching import find_run, search_runs
+from repro_track.store.stored_run import StoredRun, make_stored_run
 from repro_track.store.tags import (
     FINISHED_FILTER,
-    LIKENESS,
     LOGGED_IMAGES,
-    MANIFEST,
     OURS_FILTER,
-    RECORD_ID,
     REPLAY_OF,
-    STATUS,
-    SWEEP,
     VARIATION_OF,
     VIEW,
     make_end_tags,
-    make_experiment_tags,
     make_member_filter,
     make_metrics,
     make_params,
@@ -46,13 +38,7 @@ from repro_track.store.tags import (
     make_step_metrics,
     make_tag_filter,
 )
-from repro_track.tensors.digests import digest_bytes
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-
-_CLOCKS_APART_MS = 10 * 60 * 1000
-"""By so much the clocks of two machines that log to one server may differ."""
 _STATUS = {
     "finished": "FINISHED",
     "failed": "FAILED",
@@ -60,50 +46,6 @@ _STATUS = {
     "killed": "KILLED",
     "running": "RUNNING",
 }
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """Where a run is in MLflow. `link` opens it in MLflow's UI (for an embedded store: while `repro-track ui` runs)."""
-
-    run_id: str
-    experiment_id: str
-    artifact_uri: str
-    link: str
-
-    name: str = ""
-    end_ms: int | None = None
-    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
-
-    @property
-    def artifact_folder(self) -> Path | None:
-        """The artifacts' folder, if it is on this machine."""
-        return Path(self.artifact_uri.removeprefix("file://")) if self.artifact_uri.startswith("file://") else None
-
-    @property
-    def record_id(self) -> str | None:
-        """The record's own id; `None` for a run without one."""
-        return self.tags.get(RECORD_ID)
-
-    @property
-    def status(self) -> str | None:
-        """The status in its record; `None` as long as there is none."""
-        return self.tags.get(STATUS)
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether its record says that it came to its end."""
-        return self.status == "finished"
-
-    @property
-    def manifest_sha256(self) -> str | None:
-        """The digest of its list of files; `None`: an earlier version logged it, which had no such list."""
-        return self.tags.get(MANIFEST)
-
-    @property
-    def is_sweep(self) -> bool:
-        """Whether this is a sweep's own run, which has no record: its members have."""
-        return SWEEP in self.tags
 
 
 class Store:
@@ -143,10 +85,9 @@ class Store:
         """
         all_tags = {**make_start_tags(user=user, source=source, parent_id=parent_id), **(tags or {})}
         with reported(self.uri):
-            run = self._client.create_run(
-                experiment_id or self._ensure_experiment(experiment), run_name=name, tags=all_tags
-            )
-        return self._to_stored(run)
+            where = experiment_id or ensure_experiment(self._client, experiment, uri=self.uri)
+            run = self._client.create_run(where, run_name=name, tags=all_tags)
+        return make_stored_run(run, uri=self.uri)
 
     def end_run(
         self, run: StoredRun, *, folder: Path, tags: Mapping[str, str], description: str, is_failed: bool
@@ -185,7 +126,7 @@ class Store:
         tags: Mapping[str, str],
         metrics: Mapping[str, float],
     ) -> None:
-        """Log a record and its folder of artifacts, and end the run: four calls, whatever the run's size."""
+        """Log a record and its folder of artifacts, and end the run: one call for the record, one for the end."""
         from mlflow.entities import Metric, Param, RunTag
 
         now_ms = int(time.time() * 1000)
@@ -205,42 +146,6 @@ class Store:
             self._client.log_artifacts(run.run_id, str(folder))
             self._client.set_terminated(run.run_id, status=_STATUS[record.status])
 
-    def _ensure_experiment(self, name: str) -> str:
-        from mlflow.exceptions import MlflowException
-
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
-            try:
-                return self._client.create_experiment(
-                    name, artifact_location=self._choose_artifact_location(name), tags=make_experiment_tags()
-                )
-            except MlflowException:
-                found = self._client.get_experiment_by_name(name)  # another process was faster
-                if found is None:
-                    raise
-        if found.lifecycle_stage != "active":
-            raise StoreError(
-                f"the MLflow experiment {name!r} is deleted",
-                expected="an active experiment",
-                advice=f"restore it (mlflow experiments restore -x {found.experiment_id}) or choose store.experiment_name=NAME",
-            )
-        for key, value in make_experiment_tags().items():
-            if key not in found.tags:  # an experiment of somebody else's, or of an earlier version
-                self._client.set_experiment_tag(found.experiment_id, key, value)
-        return found.experiment_id
-
-    def _choose_artifact_location(self, experiment: str) -> str | None:
-        """On a local store the default would be `./mlruns` of whoever comes first: name a folder. A server knows its
-        own."""
-        if self.uri.startswith(("http://", "https://")):
-            return None
-        base = Path(self.uri.removeprefix("sqlite:///")).parent if self.uri.startswith("sqlite:///") else data_folder()
-        return (
-            base
-            / "artifacts"
-            / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', experiment)}-{digest_bytes(experiment.encode())[:8]}"
-        ).as_uri()
-
     # --- find
 
     def find_run(self, text: str) -> StoredRun:
@@ -250,39 +155,7 @@ class Store:
             UsageError: there is none, or several.
             StoreError: it was not logged by repro_track, or the store cannot be reached.
         """
-        if text == "latest":
-            runs = self._search(FINISHED_FILTER, most=1)
-            if not runs:
-                raise UsageError("there is no run yet", expected="a logged run", advice="repro-track run")
-            return runs[0]
-        linked = re.search(r"/runs/([0-9a-f]{32})", text)
-        prefix = linked[1] if linked else text.lower()
-        if not re.fullmatch(r"[0-9a-f]{6,32}", prefix):
-            raise UsageError(
-                f"{text!r} names no run",
-                expected="an MLflow run id or a unique prefix of 6 or more, a link of MLflow's UI, a picture, a record.json, or latest",
-                advice="repro-track ui shows the runs",
-            )
-        runs = self._search(f"attributes.run_id LIKE '{prefix}%'", most=3)
-        if not runs:
-            raise UsageError(
-                f"no run begins with {prefix!r} in {redact_url(self.uri)}",
-                expected="a run that was logged there",
-                advice="check the id, or name the store it is in: MLFLOW_TRACKING_URI=…",
-            )
-        if len(runs) > 1:
-            raise UsageError(
-                f"{prefix!r} begins several run ids: " + ", ".join(run.run_id for run in runs),
-                expected="a unique prefix",
-                advice="give more of the id",
-            )
-        if not {RECORD_ID, SWEEP} & set(runs[0].tags):
-            raise StoreError(
-                f"run {runs[0].run_id} was not logged by repro_track",
-                expected="a run with a record",
-                advice="only runs of repro-track run, rt.track() and replay can be replayed and shown",
-            )
-        return runs[0]
+        return find_run(self._client, text, uri=self.uri)
 
     def find_members(self, parent_id: str) -> list[StoredRun]:
         """Find our runs that are shown under another one, the oldest first; replays and variations are none of them."""
@@ -335,56 +208,15 @@ class Store:
     def list_likenesses(self) -> dict[str, str]:
         """List the packed perceptual hashes of all runs by run id; runs that were deleted may be among them.
 
-        MLflow gives runs only whole, some 3 ms each. So a database is asked for that one tag, and what a server
-        once gave is kept, so that only newer runs have to be listed.
+        Raises:
+            StoreError: the store cannot be reached.
         """
-        if self.uri.startswith(("http://", "https://")):
-            return self._list_likenesses_of_server()
-        import sqlalchemy
-
-        tags = sqlalchemy.table("tags", *(sqlalchemy.column(name) for name in ("run_uuid", "key", "value")))
-        query = sqlalchemy.select(tags.c.run_uuid, tags.c.value).where(tags.c.key == LIKENESS)
-        engine = sqlalchemy.create_engine(self.uri)
-        with reported(self.uri), engine.connect() as connection:
-            rows = connection.execute(query).all()
-        engine.dispose()
-        return {row[0]: row[1] for row in rows}
-
-    def _list_likenesses_of_server(self) -> dict[str, str]:
-        path = data_folder() / "likeness" / f"{digest_bytes(without_credentials(self.uri).encode())[:16]}.json"
-        kept: dict[str, Any] = {"until_ms": 0, "runs": {}}
-        if path.is_file():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-        since_ms = kept["until_ms"] - _CLOCKS_APART_MS
-        new = self._search(f"tags.`{LIKENESS}` != '' AND attributes.end_time > {max(since_ms, 0)}")
-        runs = {**kept["runs"], **{run.run_id: run.tags[LIKENESS] for run in new}}
-        until_ms = max([kept["until_ms"], *(run.end_ms or 0 for run in new)])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.part")
-        partial.write_text(json.dumps({"until_ms": until_ms, "runs": runs}), encoding="utf-8")
-        partial.replace(path)
-        return runs
+        return list_likenesses(self._client, uri=self.uri)
 
     def _search(
         self, filter_string: str, *, most: int | None = None, experiment_id: str | None = None
     ) -> list[StoredRun]:
-        """Search page by page, the newest first, all experiments unless one is given."""
-        found: list[StoredRun] = []
-        token = None
-        with reported(self.uri):
-            experiments = [one.experiment_id for one in self._client.search_experiments()] if not experiment_id else []
-            while True:
-                page = self._client.search_runs(
-                    [experiment_id] if experiment_id else experiments,
-                    filter_string,
-                    max_results=most or 1000,
-                    order_by=["attributes.start_time DESC"],
-                    page_token=token,
-                )
-                found += [self._to_stored(run) for run in page]
-                token = page.token
-                if most is not None or not token:
-                    return found
+        return search_runs(self._client, filter_string, uri=self.uri, most=most, experiment_id=experiment_id)
 
     # --- load
 
@@ -421,12 +253,3 @@ class Store:
             return run.artifact_folder
         with reported(self.uri, what=f"the artifacts of run {run.run_id}"):
             return Path(self._client.download_artifacts(run.run_id, "", str(folder)))
-
-    def _to_stored(self, run: Run) -> StoredRun:
-        base = self.uri if self.uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
-        info = run.info
-        link = f"{without_credentials(base)}/#/experiments/{quote(info.experiment_id)}/runs/{info.run_id}?workflowType=machine_learning"
-        tags = dict(run.data.tags)
-        return StoredRun(
-            info.run_id, info.experiment_id, info.artifact_uri, link, info.run_name or "", info.end_time, tags
-        )

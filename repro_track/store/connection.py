@@ -1,6 +1,6 @@
 """A connection to MLflow's store: opened once, with its failures as one message each.
 
-The only place that sets MLflow's variables. It never waits for a server that does not listen.
+The only place that sets MLflow's variables. It never lets MLflow try for minutes to reach a server that does not answer.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ import logging
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
+from repro_track.config.locations import is_web_url
 from repro_track.errors import ReproTrackError, StoreError
 from repro_track.record.redaction import redact_text, redact_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-
-def without_credentials(url: str) -> str:
-    """Return a URL without user, password, query and final slash."""
-    return redact_url(url).rstrip("/")
 
 
 def open_client(uri: str) -> MlflowClient:
@@ -40,7 +37,7 @@ def open_client(uri: str) -> MlflowClient:
     # MLflow's own default is seven tries over four minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    if uri.startswith(("http://", "https://")):
+    if is_web_url(uri):
         _check_reachable(uri)
     from mlflow import MlflowClient
 
@@ -62,8 +59,19 @@ def open_client(uri: str) -> MlflowClient:
     return client
 
 
+def become_server(uri: str, *, port: int) -> NoReturn:
+    """Turn this process into MLflow's server on a store, on this machine's own address; it never returns."""
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # 1.6 GB and 8 s for nothing that we use
+    server = ["mlflow", "server", "--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", *server])
+
+
 def _check_reachable(url: str) -> None:
-    """Open a connection and close it: whether anybody listens is known at once, MLflow's retries take long."""
+    """Open a connection and close it, in ten seconds at most: MLflow's own retries take much longer.
+
+    Raises:
+        StoreError: nobody listens there.
+    """
     parts = urlsplit(url)
     with (
         reported(url),

@@ -1,6 +1,6 @@
-"""Log a finished folder under a started run, and remember that this machine made it.
+"""Log a finished folder under a started run, and remember that this machine logged it.
 
-It never logs a folder without a record.
+It never logs a folder without a record, and changes nothing in the folder but its list of files.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from repro_track.record.names import RECORD_NAME
 from repro_track.record.reading import read_record
 from repro_track.record.schema import RunRecord
 from repro_track.store import ledger
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
 from repro_track.store.manifest import write_manifest
+from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import LIKENESS, MANIFEST, pack_likenesses
 
 
@@ -29,7 +30,23 @@ def log_folder(
     tags: Mapping[str, str] | None = None,
     metrics: Mapping[str, float] | None = None,
 ) -> RunRecord:
-    """Log a finished folder under a started run, and remember that this machine made it."""
+    """Log a run's folder with the tags of its record, end the run, and put it in this machine's ledger.
+
+    Args:
+        store: where to.
+        run: the started run.
+        folder: the files, with a record.json among them; the list of them is written into it.
+        description: the text of the run's page in MLflow, as Markdown.
+        tags: more tags; they go before those of the record.
+        metrics: more metrics.
+
+    Returns:
+        The record that was in the folder.
+
+    Raises:
+        RecordError: there is no record, or it is damaged; then nothing is logged.
+        StoreError: the store cannot be used; then the ledger stays as it is.
+    """
     record = read_record(folder / RECORD_NAME)
     all_tags = {MANIFEST: write_manifest(folder), **_make_likeness_tag(record, folder), **(tags or {})}
     store.log_run(run, record=record, folder=folder, description=description, tags=all_tags, metrics=metrics or {})

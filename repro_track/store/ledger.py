@@ -1,7 +1,8 @@
-"""The records that this machine made: what may be replayed without a question, and found without a server.
+"""The records of the runs that this machine logged, and the commands of its sweeps: one file each, by MLflow's run id.
 
-A store's record is somebody's word; an entry here was written by this user's own process. It is never written for a
-run that came from elsewhere.
+They decide what a replay may start without being asked: a record in a store may be anybody's, one here was written by a
+process of this user's. They are also how a run is found while its store cannot be reached. The ledger itself never looks
+into a store, and never gets an entry of a run that came from elsewhere.
 """
 
 from __future__ import annotations
@@ -20,29 +21,35 @@ def _folder() -> Path:
     return data_folder() / "ledger"
 
 
+def _keep(text: str, path: Path) -> None:
+    """Write a file that is there as a whole or not at all, whenever this process ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
 def remember(run_id: str, record: RunRecord) -> None:
-    """Keep the record of a run that this process has logged."""
-    folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{run_id}.{os.getpid()}.part"
-    partial.write_text(render_record(record), encoding="utf-8")
-    partial.replace(folder / f"{run_id}.json")
+    """Keep the record of a run that this process has logged, in place of an earlier one."""
+    _keep(render_record(record), _folder() / f"{run_id}.json")
 
 
 def remember_sweep(run_id: str, data: dict[str, Any]) -> None:
-    """Keep the command of a sweep that this process has begun."""
-    path = _folder() / "sweeps" / f"{run_id}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data), encoding="utf-8")
+    """Keep the command of a sweep that this process has begun: its words, and where it was begun."""
+    _keep(json.dumps(data), _folder() / "sweeps" / f"{run_id}.json")
 
 
 def recall_sweep(run_id: str) -> dict[str, Any] | None:
-    """Return the command of a sweep if it was begun on this machine."""
+    """Return the command of a sweep if it was begun on this machine, else `None`."""
     path = _folder() / "sweeps" / f"{run_id}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def recall(run_id: str) -> RunRecord | None:
-    """Return the record of a run if this machine made it."""
+    """Return the record of a run if this machine logged it, else `None`.
+
+    Raises:
+        RecordError: the entry is damaged.
+    """
     path = _folder() / f"{run_id}.json"
     return read_record(path) if path.is_file() else None

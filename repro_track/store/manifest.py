@@ -1,6 +1,7 @@
-"""The digests of all files of a run, as `sha256sum` writes and checks them: written once, compared later.
+"""The list of all files of a run with their digests, as `sha256sum` writes and checks it: written once, compared later.
 
-It never says whether a file is good, only whether it is the one that was written.
+It tells whether files are those that were written, and never who wrote them: whoever can write the files can write the
+list, too. So the digest of the list itself is a tag of the run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from repro_track.tensors.digests import digest_bytes, digest_file
 
 
 def write_manifest(folder: Path) -> str:
-    """Write the digests of all files below a folder into it; return the digest of the manifest itself."""
+    """Write the digests of all files below a folder into it, by path; return the digest of that list itself."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_NAME)
     text = "".join(f"{digest_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
     (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")
@@ -23,7 +24,7 @@ def write_manifest(folder: Path) -> str:
 
 
 def parse_manifest(text: str) -> dict[str, str]:
-    """Read a manifest: sha256 by path.
+    """Parse the text of a manifest; return sha256 by path.
 
     Raises:
         RecordError: a line is not one of a manifest.
@@ -43,7 +44,12 @@ def parse_manifest(text: str) -> dict[str, str]:
 def compare_manifest(
     expected: Mapping[str, str], actual: Mapping[str, str], *, ignore_added: bool = False
 ) -> list[str]:
-    """Say in words which files were altered, are missing, or were added.
+    """Describe in words which files were altered, are missing, or were added; empty if all are as expected.
+
+    Args:
+        expected: sha256 by path, as it was written.
+        actual: sha256 by path, as the files are now.
+        ignore_added: whether files that were not expected are left out.
 
     >>> compare_manifest({"a": "1", "b": "2"}, {"a": "0", "c": "3"})
     ['a: altered', 'b: missing', 'c: added']
