@@ -1,65 +1,108 @@
 """The process that logs a run's folder to MLflow: opens the store, starts the run, logs it.
 
-It outlives the run's own process: when that is killed, it logs the record as far as it got, marked so. It never changes
-what is in the folder otherwise, and never logs a run twice.
+It outlives the run's own process: when that is killed, it logs the record as far as it got, marked so. It never logs a
+run twice, and never runs anything of the run.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-from repro_track import errors
+from repro_track.errors import ReproTrackError
 from repro_track.record.names import RECORD_NAME
 from repro_track.record.reading import read_record, render_record
 from repro_track.record.schema import Replayable
 from repro_track.store.client import Store
 from repro_track.store.filing import log_folder
-from repro_track.store.outbox import Address
+from repro_track.store.messages import (
+    Address,
+    Done,
+    Failed,
+    Log,
+    Message,
+    Open,
+    Start,
+    Started,
+    make_order_error,
+    read_message,
+    write_message,
+)
+from repro_track.store.stored_run import StoredRun
 
 
-def _serve(reply: Callable[[Mapping[str, Any]], None]) -> None:
-    """The other side: open the store, start the run, log it. Silence before the last word means a death."""
-    address = Address(**json.loads(sys.stdin.readline()))
-    store = Store(address.uri)
-    if not sys.stdin.readline():
-        return
-    run = store.start_run(
+def serve(stream: IO[str], *, reply: Callable[[Message], None]) -> None:
+    """Open the store, start the run and log it, each when a message says so; log it as killed when none comes any more.
+
+    Args:
+        stream: where the messages of the run's process come from.
+        reply: tells that process something.
+
+    Raises:
+        StoreError: a message is damaged or not the one that is due, or the store cannot be used.
+    """
+    match read_message(stream):
+        case Open(address):
+            store = Store(address.uri)
+        case None:
+            return
+        case other:
+            raise make_order_error(other, expected=Open)
+    match read_message(stream):
+        case Start():
+            run = _start_run(store, address)
+            reply(Started(run))
+        case None:  # it ended before there was anything to show
+            return
+        case other:
+            raise make_order_error(other, expected=Start)
+    import imagehash  # noqa: F401  now, while the run computes: at the end somebody waits for it
+
+    match read_message(stream):
+        case Log(description):
+            log_folder(store, run, folder=Path(address.folder), description=description)
+            reply(Done())
+        case None:  # our run's process is gone
+            log_as_killed(store, run, folder=Path(address.folder))
+        case other:
+            raise make_order_error(other, expected=Log)
+
+
+def _start_run(store: Store, address: Address) -> StoredRun:
+    return store.start_run(
         experiment=address.experiment,
         name=address.name,
         user=address.user,
         source=address.source,
         parent_id=address.parent_id,
     )
-    reply({"run": asdict(run)})
-    import imagehash  # noqa: F401  now, while the run computes: at the end somebody waits for it
 
-    folder = Path(address.folder)
-    word = sys.stdin.readline()
-    if word:
-        log_folder(store, run, folder=folder, description=json.loads(word)["description"])
-        reply({"done": True})
-    elif (folder / RECORD_NAME).is_file():
-        left = read_record(folder / RECORD_NAME)
-        if left.status == "running":
-            left = left.model_copy(
-                update={
-                    "status": "killed",
-                    "replayable": Replayable(yes=False, reasons=("the run was killed",)),
-                    "error": "the process ended without a word: killed, or the machine stopped it",
-                }
-            )
-            (folder / RECORD_NAME).write_text(render_record(left), encoding="utf-8")
-        log_folder(store, run, folder=folder, description=f"**{left.status}**: {left.error}")
-        shutil.rmtree(folder, ignore_errors=True)
+
+def log_as_killed(store: Store, run: StoredRun, *, folder: Path) -> None:
+    """Log what a run left that ended without a word, and remove the folder; nothing if there is no record in it.
+
+    A record that still says "running" is marked as killed; one that came to its end is logged as it is.
+    """
+    path = folder / RECORD_NAME
+    if not path.is_file():
+        return
+    record = read_record(path)
+    if record.status == "running":
+        changes = {
+            "status": "killed",
+            "replayable": Replayable(yes=False, reasons=("the run was killed",)),
+            "error": "the process ended without a word: killed, or the machine stopped it",
+        }
+        record = record.model_copy(update=changes)
+        path.write_text(render_record(record), encoding="utf-8")
+    log_folder(store, run, folder=folder, description=f"**{record.status}**: {record.error}")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
@@ -67,15 +110,14 @@ def main() -> None:
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # replies have stdout for themselves, whatever a library prints
 
-    def reply(message: Mapping[str, Any]) -> None:
+    def reply(message: Message) -> None:
         with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(message), file=replies, flush=True)
+            write_message(replies, message)
 
     try:
-        _serve(reply)
-    except errors.ReproTrackError as error:
-        words = {"found": error.found, "expected": error.expected, "advice": error.advice}
-        reply({"error": {"kind": type(error).__name__, **words}})
+        serve(sys.stdin, reply=reply)
+    except ReproTrackError as error:
+        reply(Failed.from_error(error))
     except Exception:
         traceback.print_exc()  # its last line is what the other side quotes
     sys.stderr.flush()
