@@ -43,7 +43,7 @@ def parse_record(text: str | bytes, *, origin: str) -> RunRecord:
     try:
         data = json.loads(text)
         version = data["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(
             f"{origin} is not a record of repro_track",
             expected="a JSON document with a schema_version",
