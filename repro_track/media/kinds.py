@@ -263,4 +263,4 @@ def get_kind(name: str) -> Kind:
     >>> get_kind("image").is_picture, get_kind("audio").decoded
     (True, 'samples')
     """
-    return next(kind for kind in KINDS if kind.name == name)
+    return {kind.name: kind for kind in KINDS}[name]

@@ -1,6 +1,7 @@
 """Promises of places.py: every place of a record has a row in the table, and every weight file a label."""
 
 import json
+import re
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from repro_track.compare.differences import Difference
+from repro_track.record.choice import DEFAULT
 from repro_track.record.places import (
     GROUPS,
     KINDS,
@@ -179,8 +180,6 @@ def test_every_weight_file_can_be_brought_back(path):
 
 def test_a_difference_has_its_label():
     """Every place of a record that can be restored has a label; what cannot has none."""
-    from repro_track.record.places import find_factor
-
     labels = {
         "source.commit": "code",
         "environment.packages.diffusers.version": "env:diffusers",
@@ -198,4 +197,11 @@ def test_a_difference_has_its_label():
         "numerics.state.compile_config": None,
     }
     assert {place: find_factor(place) for place in labels} == labels
-    assert Difference("source.commit", 1, 2, "source", 1)
+
+
+def test_the_page_on_replaying_has_every_choice_of_a_person():
+    """docs/replaying.md has a row for each group that a person chooses, with its default, and for no other."""
+    page = (Path(__file__).parents[3] / "docs" / "replaying.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| `--(\w+)` \| `(restore|current)` \|", page)
+    chosen = [name for name, group in GROUPS.items() if group.is_chosen]
+    assert rows == [(name, "current" if name in DEFAULT.current else "restore") for name in chosen]
