@@ -125,7 +125,7 @@ class RunFolder:
             rates: of sound and video.
             settings: what else goes into a picture's file.
         """
-        if raw.kind == "unknown":
+        if not raw.is_known:
             reason = f"output {raw.name} is a {type(raw.value).__name__}, which cannot be compared"
             return KeptOutput(Unavailable(unavailable=reason))
         part = keep_output(
