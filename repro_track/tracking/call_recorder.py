@@ -206,9 +206,7 @@ class CallRecorder:
         behind."""
         with trace.recording(self.call.pipe.components, level=self.options.trace) as collector:
             result = self.call.make()
-        digests = {
-            raw.name: digest_tensor(to_exact(raw)) for raw in self.call.list_outputs(result) if raw.is_known
-        }
+        digests = {raw.name: digest_tensor(to_exact(raw)) for raw in self.call.list_outputs(result) if raw.is_known}
         return SecondCall(first.model_copy(update={"trace": collector.finish()}), digests)
 
 
