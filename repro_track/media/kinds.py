@@ -263,4 +263,5 @@ def get_kind(name: str) -> Kind:
     >>> get_kind("image").is_picture, get_kind("audio").decoded
     (True, 'samples')
     """
-    return {kind.name: kind for kind in KINDS}[name]
+    rows: dict[str, Kind] = {kind.name: kind for kind in KINDS}
+    return rows[name]
