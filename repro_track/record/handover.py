@@ -1,8 +1,8 @@
 """The folder between a replay and its child process: what is expected goes in, the child's own run comes out.
 
 The process border is the data border: nothing else passes. Both sides' files have a version and are checked when they
-are read, because the child runs recorded code, which can write whatever it likes. It never decides what is restored, the
-plan does.
+are read, because the child runs recorded code, which can write whatever it likes. It never decides what is restored,
+the plan does.
 """
 
 from __future__ import annotations

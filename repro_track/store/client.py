@@ -1,8 +1,8 @@
 """MLflow's store: log a run, load a record, find runs.
 
 It uses `MlflowClient` with explicit run ids, because the fluent API starts runs on its own, and sends a run in a
-handful of batched calls. How runs are searched, experiments made and pictures' hashes listed is in the files beside this
-one. It never runs anything that it reads from a store.
+handful of batched calls. How runs are searched, experiments made and pictures' hashes listed is in the files beside
+this one. It never runs anything that it reads from a store.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ from repro_track.store.tags import (
     make_tag_filter,
 )
 
-_STATUS = {
+STATUSES = {
     "finished": "FINISHED",
     "failed": "FAILED",
     "interrupted": "KILLED",
     "killed": "KILLED",
     "running": "RUNNING",
 }
+"""MLflow's word for each status of a record."""
 
 
 class Store:
@@ -144,7 +145,7 @@ class Store:
                 tags=[RunTag(name, value) for name, value in all_tags.items()],
             )
             self._client.log_artifacts(run.run_id, str(folder))
-            self._client.set_terminated(run.run_id, status=_STATUS[record.status])
+            self._client.set_terminated(run.run_id, status=STATUSES[record.status])
 
     # --- find
 

@@ -1,6 +1,7 @@
 """A connection to MLflow's store: opened once, with its failures as one message each.
 
-The only place that sets MLflow's variables. It never lets MLflow try for minutes to reach a server that does not answer.
+The only place that sets MLflow's variables. It never lets MLflow try for minutes to reach a server that does not
+answer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from repro_track.config.locations import is_web_url
@@ -43,20 +44,22 @@ def open_client(uri: str) -> MlflowClient:
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # after MLflow has set up its own
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    with reported(uri):
-        if uri.startswith("sqlite:///"):
-            # four processes on a fresh file: three fail in the migrations (FIELD.md, section 4)
-            from filelock import FileLock
-
-            database = Path(uri.removeprefix("sqlite:///"))
-            database.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{database}.lock"):
-                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-                client.search_experiments(max_results=1)
-        else:
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            client.search_experiments(max_results=1)
+    with reported(uri), _locked(uri):
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
     return client
+
+
+def _locked(uri: str) -> contextlib.AbstractContextManager[Any]:
+    """Hold the lock beside a SQLite file: of four processes that open a fresh one, three fail in MLflow's
+    migrations."""
+    if not uri.startswith("sqlite:///"):
+        return contextlib.nullcontext()
+    from filelock import FileLock
+
+    database = Path(uri.removeprefix("sqlite:///"))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{database}.lock")
 
 
 def become_server(uri: str, *, port: int) -> NoReturn:

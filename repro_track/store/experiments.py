@@ -39,7 +39,8 @@ def ensure_experiment(client: MlflowClient, name: str, *, uri: str) -> str:
         raise StoreError(
             f"the MLflow experiment {name!r} is deleted",
             expected="an active experiment",
-            advice=f"restore it (mlflow experiments restore -x {found.experiment_id}) or choose store.experiment_name=NAME",
+            advice=f"restore it (mlflow experiments restore -x {found.experiment_id})"
+            " or choose store.experiment_name=NAME",
         )
     for key, value in make_experiment_tags().items():
         if key not in found.tags:  # an experiment of somebody else's, or of an earlier version

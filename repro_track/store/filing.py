@@ -48,13 +48,13 @@ def log_folder(
         StoreError: the store cannot be used; then the ledger stays as it is.
     """
     record = read_record(folder / RECORD_NAME)
-    all_tags = {MANIFEST: write_manifest(folder), **_make_likeness_tag(record, folder), **(tags or {})}
+    all_tags = {MANIFEST: write_manifest(folder), **make_likeness_tag(record, folder), **(tags or {})}
     store.log_run(run, record=record, folder=folder, description=description, tags=all_tags, metrics=metrics or {})
     ledger.remember(run.run_id, record)
     return record
 
 
-def _make_likeness_tag(record: RunRecord, folder: Path) -> dict[str, str]:
+def make_likeness_tag(record: RunRecord, folder: Path) -> dict[str, str]:
     """Make the tag by which a run is found from a picture that only looks like its own; none for a replay, which would
     be found beside its run. A tag holds a hundred hashes: later pictures of a run cannot be found this way."""
     pictures = [output for output in record.outputs if get_kind(output.kind).is_picture]

@@ -1,8 +1,8 @@
 """The records of the runs that this machine logged, and the commands of its sweeps: one file each, by MLflow's run id.
 
 They decide what a replay may start without being asked: a record in a store may be anybody's, one here was written by a
-process of this user's. They are also how a run is found while its store cannot be reached. The ledger itself never looks
-into a store, and never gets an entry of a run that came from elsewhere.
+process of this user's. They are also how a run is found while its store cannot be reached. The ledger itself never
+looks into a store, and never gets an entry of a run that came from elsewhere.
 """
 
 from __future__ import annotations

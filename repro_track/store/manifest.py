@@ -44,7 +44,7 @@ def parse_manifest(text: str) -> dict[str, str]:
 def compare_manifest(
     expected: Mapping[str, str], actual: Mapping[str, str], *, ignore_added: bool = False
 ) -> list[str]:
-    """Describe in words which files were altered, are missing, or were added; empty if all are as expected.
+    """Describe which files were altered, are missing, or were added; empty if all are as expected.
 
     Args:
         expected: sha256 by path, as it was written.

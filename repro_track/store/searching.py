@@ -107,7 +107,8 @@ def parse_name(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{6,32}", prefix):
         raise UsageError(
             f"{text!r} names no run",
-            expected="an MLflow run id or a unique prefix of 6 or more, a link of MLflow's UI, a picture, a record.json, or latest",
+            expected="an MLflow run id or a unique prefix of 6 or more, a link of MLflow's UI, a picture,"
+            " a record.json, or latest",
             advice="repro-track ui shows the runs",
         )
     return prefix

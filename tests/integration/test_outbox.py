@@ -64,7 +64,7 @@ def test_who_dies_over_its_last_message_is_logged_as_killed(address):
 
 
 def test_a_store_that_cannot_be_used_is_told_in_its_own_words(address, tmp_path):
-    """What the other process could not do arrives as the same error, again at every question, with the kept run named."""
+    """What the other process could not do arrives as the same error at every question, and names the kept run."""
     (tmp_path / "file").write_text("no folder")
     broken = Address(f"sqlite:///{tmp_path}/file/mlflow.db", *list(vars(address).values())[1:])
     outbox = Outbox(broken)

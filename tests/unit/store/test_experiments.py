@@ -31,7 +31,7 @@ def test_artifacts_are_beside_a_sqlite_file_else_in_our_data_folder(home):
 
 
 def test_experiments_never_share_a_folder():
-    """Names that differ only in what a file name cannot have get different folders, and none leads out of its parent."""
+    """Names that differ only in what a file name cannot have get different folders; none leads out of its parent."""
     names = ["a/b", "a b", "a_b", "../a", "a\n", "", "猫", "犬"]
     places = [choose_artifact_location(name, uri="sqlite:////tmp/x/mlflow.db") for name in names]
     assert len(set(places)) == len(names)

@@ -53,7 +53,7 @@ def test_a_sweep_is_recalled_by_its_run(record):
 
 
 def test_entries_are_whole_files(record, folder):
-    """After writing, nothing but the entries is there: no half file that a killed process could leave under its name."""
+    """After writing, nothing but the entries is there, and no half file that could stay under an entry's name."""
     ledger.remember(RUN, record)
     ledger.remember_sweep(OTHER, {"words": []})
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

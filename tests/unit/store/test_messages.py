@@ -1,4 +1,4 @@
-"""Promises of store/messages.py: what one process says the other hears, and whatever is no message is one clear error."""
+"""Promises of store/messages.py: what one process says the other hears; what is no message is one clear error."""
 
 import inspect
 import io
@@ -68,7 +68,7 @@ def test_messages_come_in_their_order_and_then_none():
 
 @pytest.mark.parametrize("message", ALL, ids=lambda message: type(message).__name__)
 def test_who_dies_over_a_message_has_not_sent_it(message):
-    """A line without its end is a death wherever it was cut, even after its last brace; with its end it is a message."""
+    """A line without its end is a death wherever it was cut, also after its last brace; with its end, a message."""
     text = write(message)
     for length in range(len(text)):
         assert read_message(io.StringIO(text[:length])) is None

@@ -184,7 +184,7 @@ def test_params_are_the_flattened_config(make_record):
 
 
 def test_params_of_a_script_are_those_of_its_first_call(make_record):
-    """A run without a config is described by the class and the arguments of its first call; without one, by its seed."""
+    """A run without a config is described by the class and arguments of its first call; without one, by its seed."""
     made = tags.make_params(make_record({"config.resolved": {}}))
     assert made["pipeline.class_name"] == "StableDiffusionPipeline"
     assert made["call.prompt"] == "a small cat"
