@@ -161,7 +161,10 @@ for round_number in range(int(sys.argv[2]) + 1):
             pipe(generator=torch.Generator().manual_seed(3), num_inference_steps=4, output_type="np")
             if round_number:  # the first round warms up
                 samples[name].append(time.process_time() - began)
-pairs = {name: [one / bare - 1 for one, bare in zip(samples[name], samples["bare"])] for name in ("tracked", "bare again")}
+pairs = {
+    name: [one / bare - 1 for one, bare in zip(samples[name], samples["bare"])]
+    for name in ("tracked", "bare again")
+}
 print(*(statistics.median(ratios) for ratios in pairs.values()))
 """
 
@@ -189,7 +192,8 @@ def main():
     import repro_track as rt
 
     print(
-        f"{date.today()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, {rounds} rounds\n"
+        f"{date.today()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, torch {torch.__version__}, {rounds} rounds\n"
     )
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
@@ -209,7 +213,8 @@ def main():
         demo = compare("demo", digits, 50, environment, rounds)
         extra = {variant: demo[variant] - demo["bare"] for variant in demo}
         notes = [
-            f"demo: tracking costs {extra['tracked'] / extra['by hand']:.2f} of the by-hand variant's extra wall time (aim: 0.5)"
+            f"demo: tracking costs {extra['tracked'] / extra['by hand']:.2f} of the by-hand variant's extra wall time "
+            "(aim: 0.5)"
         ]
         if not arguments.quick:
             large = str(Path(folder) / "large")
@@ -218,7 +223,8 @@ def main():
             large_run = compare(f"{steps} steps", large, steps, environment, rounds)
             extra = {variant: large_run[variant] - large_run["bare"] for variant in large_run}
             notes.append(
-                f"{steps} steps: tracking costs {extra['tracked'] / extra['by hand']:.2f} of the by-hand variant's extra wall time (aim: 0.5)"
+                f"{steps} steps: tracking costs {extra['tracked'] / extra['by hand']:.2f} "
+                "of the by-hand variant's extra wall time (aim: 0.5)"
             )
             further, noise = map(float, measure([sys.executable, "-c", SLOPE, large, "80"], environment)[3].split())
             notes.append(
@@ -226,7 +232,8 @@ def main():
             )
         run, replay = time_replay(environment, rounds)
         notes.append(
-            f"repro-track run {run:.2f} s, its replay {replay:.2f} s: {replay - 1.05 * run:+.2f} s beyond 1.05 of the run (aim: 1 s)"
+            f"repro-track run {run:.2f} s, its replay {replay:.2f} s: "
+            f"{replay - 1.05 * run:+.2f} s beyond 1.05 of the run (aim: 1 s)"
         )
         program = str(Path(sys.executable).parent / "repro-track")
         help_s = statistics.median(measure([program, "--help"], environment)[0] for _ in range(5))

@@ -137,9 +137,8 @@ def tiny_pipeline():
 def make_record():
     """Make a record that differs from a kept one in the given places: `{"seeds.root": 4}`.
 
-    The kept one is `tests/data/records/OF.json`; by itself that of a run of the embedded digits: two images, four steps,
-    seed 3, as `digits_run` makes it.
-    """
+    The kept one is `tests/data/records/OF.json`; by itself that of a run of the embedded digits: two images, four
+    steps, seed 3, as `digits_run` makes it."""
     from repro_track.record.reading import parse_record
 
     texts = {path.stem: path.read_text(encoding="utf-8") for path in RECORDS.glob("*.json")}

@@ -1,4 +1,4 @@
-"""Tiny pipelines with random weights, for tests that need a real one; the zoo of tests/conformance has one of each kind."""
+"""A tiny pipeline with random weights, for tests that need a real one; the zoo in tests/conformance has all kinds."""
 
 
 def make_tiny_pipeline():

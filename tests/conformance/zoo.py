@@ -145,7 +145,8 @@ def vae(**words: Any) -> Any:
     channels = words.get("block_out_channels", (8, 16))
     given = {
         "block_out_channels": channels, "in_channels": 3, "out_channels": 3, "latent_channels": 4, "norm_num_groups": 4,
-        "down_block_types": ("DownEncoderBlock2D",) * len(channels), "up_block_types": ("UpDecoderBlock2D",) * len(channels),
+        "down_block_types": ("DownEncoderBlock2D",) * len(channels),
+        "up_block_types": ("UpDecoderBlock2D",) * len(channels),
         "sample_size": 32,
     }  # fmt: skip
     return diffusers.AutoencoderKL(**{**given, **words}).eval()
@@ -155,7 +156,8 @@ def unet(**words: Any) -> Any:
     given = {
         "block_out_channels": (8, 16), "layers_per_block": 1, "sample_size": 16, "in_channels": 4, "out_channels": 4,
         "norm_num_groups": 4, "cross_attention_dim": 32, "attention_head_dim": 4,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
     }  # fmt: skip
     return diffusers.UNet2DConditionModel(**{**given, **words}).eval()
 
@@ -386,8 +388,10 @@ def sd3_parts() -> dict[str, Any]:
         caption_projection_dim=32, joint_attention_dim=32, pooled_projection_dim=32, out_channels=4,
     )  # fmt: skip
     return {
-        "transformer": transformer.eval(), "scheduler": flow(), "vae": vae(shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
-        "text_encoder": clip_text(projection=True, width=16), "text_encoder_2": clip_text(projection=True, width=16), "text_encoder_3": t5_encoder(),
+        "transformer": transformer.eval(), "scheduler": flow(),
+        "vae": vae(shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
+        "text_encoder": clip_text(projection=True, width=16), "text_encoder_2": clip_text(projection=True, width=16),
+        "text_encoder_3": t5_encoder(),
         "tokenizer": clip_tokenizer(), "tokenizer_2": clip_tokenizer(), "tokenizer_3": t5_tokenizer(),
     }  # fmt: skip
 
@@ -411,8 +415,10 @@ def flux_parts() -> dict[str, Any]:
         joint_attention_dim=32, pooled_projection_dim=32, axes_dims_rope=(4, 4, 8),
     )  # fmt: skip
     return {
-        "scheduler": flow(), "vae": vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1), "text_encoder": clip_text(),
-        "tokenizer": clip_tokenizer(), "text_encoder_2": t5_encoder(), "tokenizer_2": t5_tokenizer(), "transformer": transformer.eval(),
+        "scheduler": flow(), "vae": vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
+        "text_encoder": clip_text(),
+        "tokenizer": clip_tokenizer(), "text_encoder_2": t5_encoder(), "tokenizer_2": t5_tokenizer(),
+        "transformer": transformer.eval(),
     }  # fmt: skip
 
 
@@ -476,7 +482,8 @@ def deep_autoencoder() -> Any:
         decoder_block_types=("ResBlock", "EfficientViTBlock"), encoder_block_out_channels=(8, 8),
         decoder_block_out_channels=(8, 8), encoder_qkv_multiscales=((), (5,)), decoder_qkv_multiscales=((), (5,)),
         encoder_layers_per_block=(1, 1), decoder_layers_per_block=(1, 1), downsample_block_type="conv",
-        upsample_block_type="interpolate", decoder_norm_types="rms_norm", decoder_act_fns="silu", scaling_factor=0.41407,
+        upsample_block_type="interpolate", decoder_norm_types="rms_norm", decoder_act_fns="silu",
+        scaling_factor=0.41407,
     )  # fmt: skip
     return decoder.eval()
 
@@ -494,7 +501,8 @@ def deep_autoencoder() -> Any:
 def sana() -> Any:
     transformer = diffusers.SanaTransformer2DModel(
         patch_size=1, in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2, attention_head_dim=4,
-        num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=32, sample_size=32,
+        num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=32,
+        sample_size=32,
     )  # fmt: skip
     scheduler = diffusers.DPMSolverMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
@@ -519,7 +527,8 @@ def sana() -> Any:
 def sana_sprint() -> Any:
     transformer = diffusers.SanaTransformer2DModel(
         patch_size=1, in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2, attention_head_dim=4,
-        num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=32, sample_size=32,
+        num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=32,
+        sample_size=32,
         qk_norm="rms_norm_across_heads", guidance_embeds=True,
     )  # fmt: skip
     return diffusers.SanaSprintPipeline(
@@ -531,7 +540,8 @@ def sana_sprint() -> Any:
 def aura_flow() -> Any:
     transformer = diffusers.AuraFlowTransformer2DModel(
         sample_size=16, patch_size=2, in_channels=4, num_mmdit_layers=1, num_single_dit_layers=1, attention_head_dim=8,
-        num_attention_heads=4, caption_projection_dim=32, joint_attention_dim=32, out_channels=4, pos_embed_max_size=256,
+        num_attention_heads=4, caption_projection_dim=32, joint_attention_dim=32, out_channels=4,
+        pos_embed_max_size=256,
     )  # fmt: skip
     return diffusers.AuraFlowPipeline(t5_tokenizer(), t5_encoder("UMT5EncoderModel"), vae(), transformer.eval(), flow())
 
@@ -540,7 +550,8 @@ def aura_flow() -> Any:
 def lumina_2() -> Any:
     transformer = diffusers.Lumina2Transformer2DModel(
         sample_size=16, patch_size=2, in_channels=4, hidden_size=24, num_layers=1, num_refiner_layers=1,
-        num_attention_heads=3, num_kv_heads=1, multiple_of=16, ffn_dim_multiplier=None, norm_eps=1e-5, scaling_factor=1.0,
+        num_attention_heads=3, num_kv_heads=1, multiple_of=16, ffn_dim_multiplier=None, norm_eps=1e-5,
+        scaling_factor=1.0,
         axes_dim_rope=(4, 2, 2), axes_lens=(128, 128, 128), cap_feat_dim=32,
     )  # fmt: skip
     return diffusers.Lumina2Pipeline(
@@ -559,7 +570,8 @@ def hunyuan_dit() -> Any:
         vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=37
     )
     return diffusers.HunyuanDiTPipeline(
-        vae(block_out_channels=(8, 8, 8, 8)), transformers.BertModel(config).eval(), word_tokenizer(), transformer.eval(), diffusers.DDPMScheduler(),
+        vae(block_out_channels=(8, 8, 8, 8)), transformers.BertModel(config).eval(), word_tokenizer(),
+        transformer.eval(), diffusers.DDPMScheduler(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
         text_encoder_2=t5_encoder(), tokenizer_2=t5_tokenizer(),
     )  # fmt: skip
@@ -601,7 +613,8 @@ def qwen_vl() -> Any:
     config = transformers.Qwen2_5_VLConfig(
         text_config={
             "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-            "num_key_value_heads": 2, "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"},
+            "num_key_value_heads": 2,
+            "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"},
             "rope_theta": 1e6, "vocab_size": 100,
         },
         vision_config={
@@ -629,7 +642,8 @@ def qwen_image() -> Any:
 def z_image() -> Any:
     transformer = diffusers.ZImageTransformer2DModel(
         all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=32, n_layers=1, n_refiner_layers=1, n_heads=2,
-        n_kv_heads=2, norm_eps=1e-5, qk_norm=True, cap_feat_dim=16, rope_theta=256.0, t_scale=1000.0, axes_dims=[8, 4, 4],
+        n_kv_heads=2, norm_eps=1e-5, qk_norm=True, cap_feat_dim=16, rope_theta=256.0, t_scale=1000.0,
+        axes_dims=[8, 4, 4],
         axes_lens=[256, 32, 32],
     )  # fmt: skip
     config = transformers.Qwen3Config(
@@ -681,13 +695,15 @@ def kandinsky_prior() -> Any:
 def kandinsky_decoder() -> Any:
     model = diffusers.UNet2DConditionModel(
         in_channels=4, out_channels=8, addition_embed_type="image", block_out_channels=(8, 16), layers_per_block=1,
-        encoder_hid_dim=32, encoder_hid_dim_type="image_proj", cross_attention_dim=32, attention_head_dim=4, norm_num_groups=4,
+        encoder_hid_dim=32, encoder_hid_dim_type="image_proj", cross_attention_dim=32, attention_head_dim=4,
+        norm_num_groups=4,
         resnet_time_scale_shift="scale_shift", class_embed_type=None, mid_block_type="UNetMidBlock2DSimpleCrossAttn",
         down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
         up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
     )  # fmt: skip
     movq = vq_model(
-        latent_channels=4, norm_type="spatial", vq_embed_dim=4, block_out_channels=(32, 64), norm_num_groups=32, down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+        latent_channels=4, norm_type="spatial", vq_embed_dim=4, block_out_channels=(32, 64), norm_num_groups=32,
+        down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
         up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"),
     )  # fmt: skip
     return diffusers.KandinskyV22Pipeline(
@@ -706,7 +722,8 @@ def cascade_prior() -> Any:
         up_num_layers_per_block=(1, 1), clip_image_in_channels=32, switch_level=(False,), clip_text_in_channels=32,
         clip_text_pooled_in_channels=32, down_blocks_repeat_mappers=(1, 1), up_blocks_repeat_mappers=(1, 1),
         block_types_per_layer=(("SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock"),) * 2,
-        kernel_size=1, dropout=(0.1, 0.1), self_attn=True, timestep_ratio_embedding_dim=64, in_channels=16, out_channels=16,
+        kernel_size=1, dropout=(0.1, 0.1), self_attn=True, timestep_ratio_embedding_dim=64, in_channels=16,
+        out_channels=16,
     )  # fmt: skip
     return diffusers.StableCascadePriorPipeline(
         clip_tokenizer(), clip_text(projection=True), model.eval(), diffusers.DDPMWuerstchenScheduler(),
@@ -726,8 +743,13 @@ def cascade_decoder() -> Any:
     model = diffusers.StableCascadeUNet(
         in_channels=4, out_channels=4, conditioning_dim=32, block_out_channels=(8, 16), num_attention_heads=(1, 2),
         down_num_layers_per_block=(1, 1), up_num_layers_per_block=(1, 1), down_blocks_repeat_mappers=(1, 1),
-        up_blocks_repeat_mappers=(1, 1), block_types_per_layer=(("SDCascadeResBlock", "SDCascadeTimestepBlock"), ("SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock")),
-        switch_level=None, clip_text_pooled_in_channels=32, clip_text_in_channels=32, effnet_in_channels=16, pixel_mapper_in_channels=3, self_attn=True,
+        up_blocks_repeat_mappers=(1, 1),
+        block_types_per_layer=(
+            ("SDCascadeResBlock", "SDCascadeTimestepBlock"),
+            ("SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock"),
+        ),
+        switch_level=None, clip_text_pooled_in_channels=32, clip_text_in_channels=32, effnet_in_channels=16,
+        pixel_mapper_in_channels=3, self_attn=True,
         kernel_size=3, dropout=(0.1, 0.1), patch_size=2,
     )  # fmt: skip
     vqgan = PaellaVQModel(bottleneck_blocks=1, num_vq_embeddings=2)
@@ -755,7 +777,8 @@ def unclip() -> Any:
     from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 
     decoder = unet(
-        in_channels=3, out_channels=6, encoder_hid_dim=None, cross_attention_dim=32, class_embed_type="identity", sample_size=16,
+        in_channels=3, out_channels=6, encoder_hid_dim=None, cross_attention_dim=32, class_embed_type="identity",
+        sample_size=16,
         resnet_time_scale_shift="scale_shift", mid_block_type="UNetMidBlock2DSimpleCrossAttn",
         down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
         up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
@@ -777,9 +800,11 @@ def unclip() -> Any:
 @entry("Amused", call={**SQUARE})
 def amused() -> Any:
     transformer = diffusers.UVit2DModel(
-        hidden_size=8, use_bias=False, hidden_dropout=0.0, cond_embed_dim=32, micro_cond_encode_dim=2, micro_cond_embed_dim=10,
+        hidden_size=8, use_bias=False, hidden_dropout=0.0, cond_embed_dim=32, micro_cond_encode_dim=2,
+        micro_cond_embed_dim=10,
         encoder_hidden_size=32, vocab_size=32, codebook_size=32, in_channels=8, block_out_channels=8, num_res_blocks=1,
-        downsample=True, upsample=True, block_num_heads=1, num_hidden_layers=1, num_attention_heads=1, attention_dropout=0.0,
+        downsample=True, upsample=True, block_num_heads=1, num_hidden_layers=1, num_attention_heads=1,
+        attention_dropout=0.0,
         intermediate_size=8, layer_norm_eps=1e-6, ln_elementwise_affine=True,
     )  # fmt: skip
     vqvae = vq_model(num_vq_embeddings=32, latent_channels=8, vq_embed_dim=8, lookup_from_codebook=True)
@@ -813,13 +838,15 @@ def animate_diff() -> Any:
 )
 def stable_video() -> Any:
     model = diffusers.UNetSpatioTemporalConditionModel(
-        block_out_channels=(32, 64), layers_per_block=1, sample_size=16, in_channels=8, out_channels=4, num_attention_heads=8,
+        block_out_channels=(32, 64), layers_per_block=1, sample_size=16, in_channels=8, out_channels=4,
+        num_attention_heads=8,
         down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
         up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"), cross_attention_dim=32,
         projection_class_embeddings_input_dim=96, addition_time_embed_dim=32,
     )  # fmt: skip
     decoder = diffusers.AutoencoderKLTemporalDecoder(
-        block_out_channels=(32, 32), in_channels=3, out_channels=3, latent_channels=4, down_block_types=("DownEncoderBlock2D",) * 2,
+        block_out_channels=(32, 32), in_channels=3, out_channels=3, latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 2,
     )  # fmt: skip
     scheduler = diffusers.EulerDiscreteScheduler(
         prediction_type="v_prediction",
@@ -857,10 +884,14 @@ def ltx() -> Any:
         cross_attention_dim=32, num_layers=1, caption_channels=32,
     )  # fmt: skip
     decoder = diffusers.AutoencoderKLLTXVideo(
-        in_channels=3, out_channels=3, latent_channels=8, block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8),
-        layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5, spatio_temporal_scaling=(True, True, False, False),
-        decoder_spatio_temporal_scaling=(True, True, False, False), decoder_inject_noise=(False,) * 5, upsample_residual=(False,) * 4,
-        upsample_factor=(1,) * 4, timestep_conditioning=False, patch_size=1, patch_size_t=1, encoder_causal=True, decoder_causal=False,
+        in_channels=3, out_channels=3, latent_channels=8, block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8),
+        layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5,
+        spatio_temporal_scaling=(True, True, False, False),
+        decoder_spatio_temporal_scaling=(True, True, False, False), decoder_inject_noise=(False,) * 5,
+        upsample_residual=(False,) * 4,
+        upsample_factor=(1,) * 4, timestep_conditioning=False, patch_size=1, patch_size_t=1, encoder_causal=True,
+        decoder_causal=False,
     )  # fmt: skip
     return diffusers.LTXPipeline(flow(), decoder.eval(), t5_encoder(), t5_tokenizer(), transformer.eval())
 
@@ -868,8 +899,10 @@ def ltx() -> Any:
 @entry("video", call={**TEXT, "height": 16, "width": 16, "num_frames": 9, "max_sequence_length": 16})
 def wan() -> Any:
     transformer = diffusers.WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=16, out_channels=16, text_dim=32,
-        freq_dim=64, ffn_dim=32, num_layers=2, cross_attn_norm=True, qk_norm="rms_norm_across_heads", rope_max_seq_len=32,
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=16, out_channels=16,
+        text_dim=32,
+        freq_dim=64, ffn_dim=32, num_layers=2, cross_attn_norm=True, qk_norm="rms_norm_across_heads",
+        rope_max_seq_len=32,
     )  # fmt: skip
     decoder = diffusers.AutoencoderKLWan(
         base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
@@ -887,11 +920,14 @@ def stable_audio() -> Any:
     from diffusers import StableAudioProjectionModel
 
     transformer = diffusers.StableAudioDiTModel(
-        sample_size=80, in_channels=3, num_layers=2, attention_head_dim=4, num_key_value_attention_heads=2, out_channels=3,
-        cross_attention_dim=4, time_proj_dim=8, global_states_input_dim=8, cross_attention_input_dim=4, num_attention_heads=4,
+        sample_size=80, in_channels=3, num_layers=2, attention_head_dim=4, num_key_value_attention_heads=2,
+        out_channels=3,
+        cross_attention_dim=4, time_proj_dim=8, global_states_input_dim=8, cross_attention_input_dim=4,
+        num_attention_heads=4,
     )  # fmt: skip
     decoder = diffusers.AutoencoderOobleck(
-        encoder_hidden_size=6, downsampling_ratios=[1, 2], decoder_channels=3, decoder_input_channels=3, audio_channels=2,
+        encoder_hidden_size=6, downsampling_ratios=[1, 2], decoder_channels=3, decoder_input_channels=3,
+        audio_channels=2,
         channel_multiples=[2, 4], sampling_rate=8000,
     )  # fmt: skip
     projection = StableAudioProjectionModel(text_encoder_dim=32, conditioning_dim=4, min_value=0, max_value=32)
@@ -918,7 +954,8 @@ def audio_ldm_2() -> Any:
     from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel
 
     model = AudioLDM2UNet2DConditionModel(
-        block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=8, sample_size=16, in_channels=4, out_channels=4,
+        block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=8, sample_size=16, in_channels=4,
+        out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=(8, 16),
     )  # fmt: skip
@@ -938,13 +975,15 @@ def audio_ldm_2() -> Any:
     gpt.config.max_new_tokens = 8
     vocoder = transformers.SpeechT5HifiGan(
         transformers.SpeechT5HifiGanConfig(
-            model_in_dim=8, sampling_rate=16000, upsample_initial_channel=16, upsample_rates=[2, 2], upsample_kernel_sizes=[4, 4],
+            model_in_dim=8, sampling_rate=16000, upsample_initial_channel=16, upsample_rates=[2, 2],
+            upsample_kernel_sizes=[4, 4],
             resblock_kernel_sizes=[3, 7], resblock_dilation_sizes=[[1, 3, 5], [1, 3, 5]], normalize_before=False,
         )
     )  # fmt: skip
     projection = AudioLDM2ProjectionModel(text_encoder_dim=16, text_encoder_1_dim=32, langauge_model_dim=16)
     return diffusers.AudioLDM2Pipeline(
-        vae(in_channels=1, out_channels=1), clap.eval(), t5_encoder(), projection.eval(), gpt.eval(), roberta_tokenizer(), t5_tokenizer(),
+        vae(in_channels=1, out_channels=1), clap.eval(), t5_encoder(), projection.eval(), gpt.eval(),
+        roberta_tokenizer(), t5_tokenizer(),
         transformers.ClapFeatureExtractor(feature_size=64), model.eval(), ddim(), vocoder.eval(),
     )  # fmt: skip
 
@@ -961,7 +1000,8 @@ def shap_e_renderer() -> Any:
 @entry("3D", call={"prompt": "a small cat", "num_inference_steps": 2, "frame_size": 32, "output_type": "np"})
 def shap_e() -> Any:
     model = diffusers.PriorTransformer(
-        num_attention_heads=2, attention_head_dim=16, embedding_dim=16, num_embeddings=32, embedding_proj_dim=32, time_embed_dim=64,
+        num_attention_heads=2, attention_head_dim=16, embedding_dim=16, num_embeddings=32, embedding_proj_dim=32,
+        time_embed_dim=64,
         num_layers=1, clip_embed_dim=32, additional_embeddings=0, time_embed_act_fn="gelu", norm_in_type="layer",
         encoder_hid_proj_type=None, added_emb_type=None,
     )  # fmt: skip

@@ -15,7 +15,8 @@ PLANTED = {
 SCRIPT = """
 import sys
 import repro_track as rt
-with rt.track(experiment="secrets", seed=0, trace="off", config={"hub": {"token": sys.argv[1]}, "note": sys.argv[2]}) as run:
+config = {"hub": {"token": sys.argv[1]}, "note": sys.argv[2]}
+with rt.track(experiment="secrets", seed=0, trace="off", config=config) as run:
     run.add_output("x", __import__("numpy").zeros(3))
 print(run.run_id)
 """

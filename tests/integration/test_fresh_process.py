@@ -34,7 +34,8 @@ def test_the_copied_program_runs_by_itself(home, start):
 
     folder = copy_program()
     code = (
-        "import repro_track; from repro_track.config.presets import read_preset; from repro_track.config.builtin import find_builtin;"
+        "import repro_track; from repro_track.config.presets import read_preset;"
+        "from repro_track.config.builtin import find_builtin;"
         "print(repro_track.__file__, read_preset('determinism', 'strict')['name'], find_builtin('digits'))"
     )
     result = start(sys.executable, "-P", "-c", code, env={"PYTHONPATH": str(folder)})

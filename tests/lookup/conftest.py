@@ -71,8 +71,9 @@ def place(request, tmp_path_factory):
         return
     postgres = request.getfixturevalue("postgres")
     (folder / "auth.ini").write_text(
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {postgres.make_database('auth')}\nadmin_username = admin\n"
-        f"admin_password = {PASSWORD}\nauthorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {postgres.make_database('auth')}\n"
+        f"admin_username = admin\nadmin_password = {PASSWORD}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
     server = Server(
         folder,

@@ -32,7 +32,8 @@ def pictures(place, cli, tmp_path_factory):
 
 def load_picture(run_id, place, folder):
     """Load a run's picture from its store, as somebody who only has MLflow does."""
-    code = f"import mlflow; mlflow.artifacts.download_artifacts(run_id={run_id!r}, artifact_path='outputs', dst_path={str(folder)!r})"
+    words = f"run_id={run_id!r}, artifact_path='outputs', dst_path={str(folder)!r}"
+    code = f"import mlflow; mlflow.artifacts.download_artifacts({words})"
     env = {**os.environ, **place.env}
     env.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{place.env['REPRO_TRACK_HOME']}/mlflow.db")
     subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True)

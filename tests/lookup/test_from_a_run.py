@@ -92,8 +92,9 @@ def test_an_untouched_run_is_as_logged(cli, env, recorded):
 @pytest.mark.parametrize(
     "name",
     [
-        "record.json", "config.yaml", "report.html", "preview.png", "outputs/images.1.png", "outputs/outputs.safetensors",
-        "outputs/latents.safetensors", "inputs/generator_states.safetensors", "source/unstaged.diff.txt",
+        "record.json", "config.yaml", "report.html", "preview.png", "outputs/images.1.png",
+        "outputs/outputs.safetensors", "outputs/latents.safetensors",
+        "inputs/generator_states.safetensors", "source/unstaged.diff.txt",
         "environment/packages.txt", "SHA256SUMS",
     ],
 )  # fmt: skip
@@ -205,7 +206,9 @@ def test_a_change_that_cannot_be_made_is_refused(cli, env, client, recorded, wor
 def test_a_script_has_no_config_to_change(cli, python, env, tmp_path):
     """A script's run is refused with what to do."""
     (tmp_path / "script.py").write_text(
-        "import repro_track as rt\nwith rt.track(seed=1) as run:\n    run.add_output('x', __file__)\nprint(run.run_id)\n"
+        "import repro_track as rt\n"
+        "with rt.track(seed=1) as run:\n    run.add_output('x', __file__)\n"
+        "print(run.run_id)\n"
     )
     run = python(tmp_path / "script.py", env=env).run_id
     result = cli("replay", run, "--set", "seed=2", env=env)

@@ -83,7 +83,10 @@ def test_a_pipeline_that_was_there_before(app, python, cli, env, tmp_path, read_
     (tmp_path / "config.yaml").write_text(app.with_name("config.yaml").read_text())
     lines = APP.replace("    from diffusers import DDIMPipeline\n", "").splitlines(keepends=True)
     start = next(index for index, line in enumerate(lines) if line.startswith("@hydra"))
-    made = "from diffusers import DDIMPipeline\nfrom repro_track import find_builtin\nPIPE = DDIMPipeline.from_pretrained(find_builtin('digits'))\n"
+    made = (
+        "from diffusers import DDIMPipeline\nfrom repro_track import find_builtin\n"
+        "PIPE = DDIMPipeline.from_pretrained(find_builtin('digits'))\n"
+    )
     text = "".join([*lines[:start], made, "\n\n", *lines[start:]])
     early.write_text(text.replace("pipe = DDIMPipeline.from_pretrained(config.path)", "pipe = PIPE"))
     result = python(early, env=env)

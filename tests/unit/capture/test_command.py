@@ -73,8 +73,8 @@ def test_code_that_is_elsewhere_is_started_there():
     ids=lambda value: value.kind if isinstance(value, Command) else "",
 )
 def test_where_the_code_of_a_command_is(command, script, place):
-    """A script's code is its file and its folder's repository; a notebook's is kept with the run; the others' is that of
-    the working directory."""
+    """A script's code is its file and its folder's repository; a notebook's is kept with the run; the others' is that
+    of the working directory."""
     assert (find_script(command, folder=FOLDER), find_repository_place(command)) == (script, place)
 
 

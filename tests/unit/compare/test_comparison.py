@@ -1,4 +1,5 @@
-"""Promises of comparison.py: the worst output is the verdict, latents decide before what was decoded, nothing proves nothing."""
+"""Promises of comparison.py: the worst output is the verdict, latents decide before what was decoded, nothing
+proves nothing."""
 
 import numpy as np
 

@@ -1,4 +1,5 @@
-"""Promises of verdict.py: levels have an order, a tolerance counts for every element, what stays decides what to expect."""
+"""Promises of verdict.py: levels have an order, a tolerance counts for every element, what stays decides what to
+expect."""
 
 import numpy as np
 

@@ -1,4 +1,5 @@
-"""Promises of hydra_callback.py: a job's pipelines are recorded, its config too, and the app sees what it always saw."""
+"""Promises of hydra_callback.py: a job's pipelines are recorded, its config too, and the app sees what it always
+saw."""
 
 import numpy as np
 import pytest

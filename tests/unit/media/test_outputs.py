@@ -197,8 +197,8 @@ def test_single_results_are_joined():
 
 
 def test_fields_that_a_pipeline_left_empty_stay_empty():
-    """A result of diffusers whose class asks for a field that is `None`, as Stable Diffusion's without a safety checker, is
-    joined, too, and keeps its class; a field that is not empty is joined like the pictures."""
+    """A result of diffusers whose class asks for a field that is `None`, as Stable Diffusion's without a safety
+    checker, is joined, too, and keeps its class; a field that is not empty is joined like the pictures."""
     parts = [StableDiffusionPipelineOutput(images=one, nsfw_content_detected=None) for one in (PIXELS[:1], PIXELS[1:])]
     joined = join_results(parts)
     assert isinstance(joined, StableDiffusionPipelineOutput)

@@ -35,7 +35,10 @@ def test_latents_go_through_the_decoder():
 
     torch.manual_seed(0)
     pipe = Pixels()
-    pipe.vae = AutoencoderKL(block_out_channels=(4, 8), norm_num_groups=4, latent_channels=4, down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2)  # fmt: skip
+    pipe.vae = AutoencoderKL(
+        block_out_channels=(4, 8), norm_num_groups=4, latent_channels=4,
+        down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2,
+    )  # fmt: skip
     samples = make_samples(1, 4, 8, 8)
     previews = [np.asarray(one) for one in make_previews(pipe, samples)]
     assert len(previews) == 3

@@ -83,7 +83,8 @@ def test_an_explicit_seed_is_used_as_it_is(make_options):
 
 
 def test_the_callers_generators_are_taken(make_options):
-    """A generator that the caller gives is the very one, alone or in a list, and the run's seeds stay what they were."""
+    """A generator that the caller gives is the very one, alone or in a list, and the run's seeds stay what they
+    were."""
     own = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
     for given, expected in ((own, own), (own[0], own[:1])):
         taken, seeding = watch(TakesSeveral(), make_options(seed=3), prompt=["a", "b"], generator=given)

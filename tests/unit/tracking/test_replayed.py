@@ -33,8 +33,8 @@ def test_an_ordinary_run_has_all_that_a_replay_has():
 
 
 def test_nothing_is_put_back_in_an_ordinary_run(make_options):
-    """An ordinary run keeps its options, settings, arguments, schedulers and generators, is told to look at nothing, and
-    leaves nothing behind."""
+    """An ordinary run keeps its options, settings, arguments, schedulers and generators, is told to look at nothing,
+    and leaves nothing behind."""
     replayed, options, state = Replayed(), make_options(previews=True), {"num_threads": 3}
     assert replayed.adjust(options) is options
     assert replayed.restore_numerics(state) is state
