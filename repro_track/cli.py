@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -93,91 +92,16 @@ def _restore_option(name: str, default: str, text: str) -> Any:
 @click.option("--trust", is_flag=True, help="Run it although this machine did not log it.")
 @click.option("--allow", multiple=True, metavar="PACKAGE", help="With --trust: let a _target_ come from PACKAGE.")
 @click.option("--json", "as_json", is_flag=True, help="Print data instead of the verdict's word.")
-def replay(
-    runs: tuple[str, ...],
-    experiment: str | None,
-    filter_string: str | None,
-    junit: str | None,
-    changes: tuple[str, ...],
-    require: str,
-    code: str,
-    env: str,
-    numerics: str,
-    weights: str,
-    stage: str | None,
-    image: int | None,
-    tolerance: str | None,
-    dry_run: bool,
-    localize: bool,
-    explain: bool,
-    trials: int,
-    times: int,
-    twice: bool,
-    trust: bool,
-    allow: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def replay(**options: Any) -> None:
     """Run a logged run again in a fresh process, compare, and log the verdict.
 
     The recorded code and numeric settings are restored for it, never in your own tree; packages on request. Several
     runs, a sweep or an experiment give a table, and a line RUN_ID VERDICT each on stdout.
     """
-    from repro_track.errors import UsageError
-    from repro_track.lookup.find import expand_name
-    from repro_track.record.choice import make_choice
-    from repro_track.replay.command import replay_and_show
-    from repro_track.replay.many import list_experiment, print_rows, render_junit, replay_many
+    from repro_track.replay.many import replay_requested
     from repro_track.replay.request import Request
-    from repro_track.report.terminal import open_console
 
-    if bool(runs) == bool(experiment):
-        raise UsageError("replay was given " + ("both" if runs else "nothing"), expected="RUN..., or --experiment NAME")
-    if junit and not Path(junit).absolute().parent.is_dir():
-        raise UsageError(
-            f"--junit is {junit!r}, and its folder is not there", expected="a file in a folder that is there"
-        )
-    if filter_string and not experiment:
-        raise UsageError("--filter was given without --experiment", expected="both")
-
-    request = Request(
-        required=require,
-        choice=make_choice(code=code, env=env, numerics=numerics, weights=weights),
-        stage=stage,
-        image=image,
-        tolerance=tolerance,
-        dry_run=dry_run,
-        times=times,
-        twice=twice,
-        localize=localize,
-        explain=explain,
-        trials=trials,
-        changes=changes,
-        trusted=trust,
-        allowed=allow,
-        as_json=as_json,
-    )
-
-    members = (
-        list_experiment(experiment, filter_string)
-        if experiment
-        else [member for run in runs for member in expand_name(run)]
-    )
-    if len(members) == 1 and not junit and not experiment:
-        sys.exit(replay_and_show(members[0], request=request))
-    if dry_run:
-        sys.exit(max(replay_and_show(member, request=request) for member in members))
-    console = open_console()
-    rows = replay_many(members, request=request, console=console)
-    print_rows(rows, console=console)
-    if junit:
-        text = render_junit(rows, suite=experiment or "repro_track", required=require)
-        Path(junit).write_text(text, encoding="utf-8")
-    if as_json:
-        click.echo(json.dumps([row.to_json() for row in rows], indent=1))
-    else:
-        for row in rows:
-            click.echo(f"{row.run_id} {row.verdict or 'not-run'}")
-    sys.exit(max(row.code for row in rows))
+    sys.exit(replay_requested(Request.from_options(**options)))
 
 
 @main.command()
@@ -236,10 +160,10 @@ def find(picture: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print data.")
 def verify(runs: tuple[str, ...], as_json: bool) -> None:
     """Compute the digests of all stored artifacts again: what was altered, is missing, or was added; run nothing."""
-    from repro_track.lookup.find import expand_name, find_run
+    from repro_track.lookup.find import expand_name
     from repro_track.lookup.verify import verify_run
 
-    results = {member: verify_run(find_run(member)) for run in runs for member in expand_name(run)}
+    results = {member.text: verify_run(member.find()) for run in runs for member in expand_name(run)}
     if as_json:
         click.echo(json.dumps(results, indent=1))
     for run, wrong in results.items():

@@ -39,6 +39,7 @@ def assert_replays() -> Callable[..., None]:
 
         from repro_track.compare.verdict import VERDICTS
         from repro_track.errors import ReproTrackError
+        from repro_track.lookup.find import NamedRun
         from repro_track.record.choice import make_choice
         from repro_track.replay.command import replay_run
         from repro_track.replay.many import explain_shortfall
@@ -46,14 +47,10 @@ def assert_replays() -> Callable[..., None]:
 
         if require not in VERDICTS:
             raise ValueError(f"require is {require!r}, expected one of {', '.join(VERDICTS)}")
-        request = Request(
-            required=require,
-            choice=make_choice(code=code, env=env, numerics=numerics, weights=weights),
-            trusted=trust,
-            **options,
-        )
+        choice = make_choice(code=code, env=env, numerics=numerics, weights=weights)
         try:
-            replayed = replay_run(run, request=request, console=Console(quiet=True), quiet=True)
+            request = Request(runs=(run,), required=require, choice=choice, trusted=trust, **options)
+            replayed = replay_run(NamedRun(run), request=request, console=Console(quiet=True), quiet=True)
         except ReproTrackError as error:
             pytest.fail(f"run {run} could not be replayed: {error}", pytrace=False)
         if replayed.code:

@@ -36,7 +36,7 @@ def judge(attempt: Attempt, actual: RunRecord, *, profile: Tolerance) -> Outcome
     expected, actual_part = focus.narrow(attempt.found.record), focus.narrow(actual)
     attempt.recorded_folder.mkdir(exist_ok=True)
     equal = [output.sha256 for output in expected.outputs] == [output.sha256 for output in actual_part.outputs]
-    exact = None if equal else (attempt.found.opened.load_exact(attempt.recorded_folder), _load_exact(folder))
+    exact = None if equal else (attempt.found.open().load_exact(attempt.recorded_folder), _load_exact(folder))
     expected_exact, actual_exact = exact or (Exact(), Exact())
     if focus.image is not None:  # the latents are those of the whole batch
         expected_exact, actual_exact = (Exact(one.outputs) for one in (expected_exact, actual_exact))

@@ -67,7 +67,7 @@ def restore(attempt: Attempt) -> None:
 def load_into(found: FoundRun, path: str, target: Path) -> None:
     """Copy one artifact of the recorded run to a file; where there is none, there is none."""
     with tempfile.TemporaryDirectory() as folder:
-        loaded = found.opened.load_artifact(path, Path(folder))
+        loaded = found.open().load_artifact(path, Path(folder))
         if loaded is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(loaded, target)

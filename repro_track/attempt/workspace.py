@@ -20,6 +20,9 @@ from repro_track.lookup.found import FoundRun
 from repro_track.record.choice import Choice
 from repro_track.record.handover import Handover, Settings
 
+_LONGEST_S = 7 * 24 * 3600
+"""Longer than any replay takes."""
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -35,6 +38,25 @@ class Attempt:
         return self.handover.folder / "recorded"
 
 
+def _base_folder() -> Path:
+    return data_folder() / "replays"
+
+
+def sweep_workspaces(*, older_than_s: float = _LONGEST_S) -> list[Path]:
+    """Remove the folders that killed replays left, and return them; a person's next replay does so.
+
+    Args:
+        older_than_s: what was touched since is left alone: its replay may be running.
+    """
+    base = _base_folder()
+    left = (
+        [path for path in base.iterdir() if time.time() - path.stat().st_mtime > older_than_s] if base.is_dir() else []
+    )
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return left
+
+
 @contextlib.contextmanager
 def prepared(found: FoundRun, *, choice: Choice, settings: Settings | None = None) -> Iterator[Attempt]:
     """Plan an attempt in a folder of its own, which is removed afterwards.
@@ -42,11 +64,8 @@ def prepared(found: FoundRun, *, choice: Choice, settings: Settings | None = Non
     Raises:
         ReplayError, RefusedError: as `make_plan`.
     """
-    base = data_folder() / "replays"
+    base = _base_folder()
     base.mkdir(parents=True, exist_ok=True)
-    for left in base.iterdir():  # by a replay that was killed: a week is longer than any replay takes
-        if time.time() - left.stat().st_mtime > 7 * 24 * 3600:
-            shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="replay-", dir=base) as name:
         folder = Path(name)
         settings = settings or Settings()

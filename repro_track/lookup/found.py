@@ -20,14 +20,17 @@ from repro_track.tensors.host import HostTensor, load_tensors
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A record and where it is: in a store, in a folder, or both. `how` says by what a picture's run was found."""
+    """A record and where it is: in a store, in a folder, or not looked up yet (`None`: not known).
+
+    `run_id`, `link` and `stored` are MLflow's; `how` says by what a picture's run was found.
+    """
 
     record: RunRecord
-    run_id: str | None
-    link: str | None
-    store: Store | None
-    stored: StoredRun | None
-    folder: Path | None
+    run_id: str | None = None
+    link: str | None = None
+    store: Store | None = None
+    stored: StoredRun | None = None
+    folder: Path | None = None
     how: str | None = None
 
     @property
@@ -35,13 +38,17 @@ class FoundRun:
         """MLflow's run id; the record's own where it is in no store."""
         return self.run_id or self.record.record_id
 
-    @cached_property
-    def opened(self) -> FoundRun:
-        """This run with its store, in which it is looked up now if it was recalled without.
+    def open(self) -> FoundRun:
+        """Return this run with its store. One that was recalled without is looked up in it, the first time.
 
         Raises:
-            StoreError: the record there is another one: altered since this machine logged it.
+            UsageError: it is not there any more.
+            StoreError: the store cannot be reached, or the record there was altered since this machine logged it.
         """
+        return self._opened
+
+    @cached_property
+    def _opened(self) -> FoundRun:
         if self.folder is not None or self.stored is not None or self.run_id is None:
             return self
         store = open_store()
@@ -55,7 +62,7 @@ class FoundRun:
         return replace(self, store=store, stored=stored, link=stored.link)
 
     def load_artifact(self, path: str, target: Path) -> Path | None:
-        """Return the path of an artifact on this machine, loaded into `target` if need be; `None`: there is none."""
+        """Return the path of an artifact on this machine, loaded into `target` if need be; `None`: it cannot be had."""
         if self.folder is not None:
             return self.folder / path if (self.folder / path).is_file() else None
         if self.store is None or self.stored is None:
@@ -73,17 +80,17 @@ class FoundRun:
         """
         if self.folder is not None:
             return self.folder
-        here = self.opened
+        here = self.open()
         if here.store is None or here.stored is None:
             raise StoreError("the run is in no store", expected="a logged run")
         return here.store.load_artifacts(here.stored, target)
 
     def load_output_tensors(self, target: Path) -> dict[str, HostTensor]:
-        """Load the exact outputs; empty where they are not to be had."""
+        """Load the exact outputs by name; empty where they cannot be had."""
         return self._load_tensors(OUTPUT_TENSORS_NAME, target)
 
     def load_exact(self, target: Path) -> Exact:
-        """Load everything that is needed where digests differ."""
+        """Load the exact outputs and latents, which are compared where digests differ; empty where they cannot be had."""
         return Exact(self.load_output_tensors(target), self._load_tensors(LATENTS_NAME, target))
 
     def _load_tensors(self, name: str, target: Path) -> dict[str, HostTensor]:
@@ -95,9 +102,10 @@ _open_once = cache(Store)
 
 
 def open_store() -> Store:
-    """Open the store that is meant, once for the process.
+    """Open the store that the environment or the preset names, once for the process.
 
     Raises:
-        UsageError, StoreError: it cannot be used.
+        UsageError: its address is none.
+        StoreError: it cannot be reached.
     """
     return _open_once(resolve_store_uri())

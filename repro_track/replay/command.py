@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from repro_track.attempt.log import log_failure, log_replay, log_variation, start_run
 from repro_track.attempt.perform import Outcome, perform
-from repro_track.attempt.workspace import Attempt, prepared
+from repro_track.attempt.workspace import Attempt, prepared, sweep_workspaces
 from repro_track.compare.findings import Findings, compare_second_calls
 from repro_track.compare.verdict import VERDICTS, Tolerance, is_good_enough
 from repro_track.errors import ReplayError
 from repro_track.lookup.diff import make_tolerance
-from repro_track.lookup.find import find_run, recall_run
+from repro_track.lookup.find import NamedRun, recall_run
 from repro_track.lookup.found import open_store
 from repro_track.record.handover import Settings
 from repro_track.replay.explain import TrialRunner, find_causes, localize, measure_stability
@@ -33,19 +33,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def replay_and_show(text: str, *, request: Request) -> int:
-    """Replay one run and show what came of it.
+def replay_and_show(run: NamedRun, *, request: Request) -> int:
+    """Replay one run and show what came of it: the verdict on stdout, or data.
 
     Returns:
-        0 if it was reproduced at the required level, every time and without a leak where that was asked; else 1.
+        the exit code of `ReplayResult`.
 
     Raises:
-        ReplayError, RefusedError, and whatever finding a run can raise.
+        UsageError: there is no such run, or it has not what was asked for.
+        ReplayError: it could not be run, or failed.
+        RefusedError: it is not trusted, or an artifact is not the recorded one.
     """
-    console = open_console()
-    if request.dry_run:
-        return _show_plan(text, request=request, console=console)
-    replayed = replay_run(text, request=request, console=console)
+    replayed = replay_run(run, request=request, console=open_console())
     if request.as_json:
         print(json.dumps(replayed.to_json(), indent=1))
     else:
@@ -53,46 +52,56 @@ def replay_and_show(text: str, *, request: Request) -> int:
     return replayed.code
 
 
-def replay_run(text: str, *, request: Request, console: Console, quiet: bool = False) -> ReplayResult:
+def replay_run(run: NamedRun, *, request: Request, console: Console, quiet: bool = False) -> ReplayResult:
     """Replay one run, look into the outcome as asked, and log it.
 
     Args:
-        text: any name of a run.
+        run: one of those that the request names.
         request: what was asked.
         console: where it is shown as it goes.
-        quiet: keep what the child process says to ourselves.
+        quiet: write what the child process prints to a file instead of stderr.
 
     Raises:
-        ReplayError, RefusedError, and whatever finding a run can raise.
+        UsageError: there is no such run, or it has not what was asked for.
+        ReplayError: it could not be run, or failed.
+        RefusedError: it is not trusted, or an artifact is not the recorded one.
     """
-    with _prepared(text, request=request) as (planned, profile):
-        print_plan(planned, choice=planned.handover.choice, console=console)
-        check_trust(planned, request=request, would_run=list_what_would_run(planned))
-        outcome = perform(planned, profile=profile, meanwhile=lambda: planned.found.opened, quiet=quiet)
+    with _planned(run, request=request) as (attempt, profile):
+        print_plan(attempt, choice=attempt.handover.choice, console=console)
+        check_trust(attempt, request=request, would_run=list_what_would_run(attempt))
+        outcome = perform(attempt, profile=profile, meanwhile=attempt.found.open, quiet=quiet)
         if request.changes:
-            return _conclude_variation(outcome, console=console)
+            return _conclude_variation(outcome, request=request, console=console)
         return _conclude(outcome, request=request, profile=profile, console=console)
 
 
-def _show_plan(text: str, *, request: Request, console: Console) -> int:
-    with _prepared(text, request=request) as (planned, _):
+def show_plan(run: NamedRun, *, request: Request) -> None:
+    """Show what replaying a run would do: the plan as data on stdout, or as text on stderr. Nothing is run.
+
+    Raises:
+        UsageError: there is no such run, or it has not what was asked for.
+        ReplayError: it cannot be replayed.
+        RefusedError: a value in its record that git could take for something else.
+    """
+    with _planned(run, request=request) as (attempt, _):
         if request.as_json:
-            print(json.dumps(planned.plan.to_json(), indent=1))
+            print(json.dumps(attempt.plan.to_json(), indent=1))
         else:
-            print_plan(planned, choice=planned.handover.choice, console=console)
-    return 0
+            print_plan(attempt, choice=attempt.handover.choice, console=open_console())
 
 
 @contextlib.contextmanager
-def _prepared(text: str, *, request: Request) -> Iterator[tuple[Attempt, Tolerance]]:
+def _planned(run: NamedRun, *, request: Request) -> Iterator[tuple[Attempt, Tolerance]]:
+    """Find a run and plan its replay as asked, in a folder that is removed afterwards."""
     # one of our own, by its whole id, needs no store to begin with: MLflow is loaded while the child runs
-    found = recall_run(text) or find_run(text)
+    found = recall_run(run.text) or run.find()
+    sweep_workspaces()
     profile = make_tolerance(request.tolerance, recorded=found.record)
     focus = make_focus(found.record, stage=request.stage, image=request.image)
     choice = check_changes(found.record, request=request)
     settings = Settings(twice=request.twice, focus=focus, changes=request.changes)
-    with prepared(found, choice=choice, settings=settings) as planned:
-        yield planned, profile
+    with prepared(found, choice=choice, settings=settings) as attempt:
+        yield attempt, profile
 
 
 def _start_run(outcome: Outcome, *, store: Store, name: str) -> StoredRun:
@@ -112,7 +121,7 @@ def _start_run(outcome: Outcome, *, store: Store, name: str) -> StoredRun:
     return run
 
 
-def _conclude_variation(outcome: Outcome, *, console: Console) -> ReplayResult:
+def _conclude_variation(outcome: Outcome, *, request: Request, console: Console) -> ReplayResult:
     """Log a variation and show how far it is from the recorded run."""
     found, store = outcome.attempt.found, open_store()
     changes = " ".join(outcome.attempt.handover.settings.changes)
@@ -120,7 +129,8 @@ def _conclude_variation(outcome: Outcome, *, console: Console) -> ReplayResult:
     log_variation(outcome, run, store=store)
     print_diff(outcome.comparison, console=console)
     console.print(f"  logged as run {run.run_id}: {run.link}", markup=False)
-    return ReplayResult(found, run, outcome.comparison, Findings(), outcome.actual.replayable.reasons, None, 0)
+    cautions = outcome.actual.replayable.reasons
+    return ReplayResult(found, run, outcome.comparison, Findings(), cautions, None, request.required)
 
 
 def _conclude(outcome: Outcome, *, request: Request, profile: Tolerance, console: Console) -> ReplayResult:
@@ -136,8 +146,8 @@ def _conclude(outcome: Outcome, *, request: Request, profile: Tolerance, console
     findings, verdicts = Findings(), [comparison.verdict]
     try:
         print_comparison(comparison, console=console)
-        laboratory = TrialRunner(found, store, run, profile, request.required, console, focus)
-        findings, verdicts = _look_into(outcome, request=request, laboratory=laboratory)
+        runner = TrialRunner(found, store, run, profile, request.required, console, focus)
+        findings, verdicts = _look_into(outcome, request=request, runner=runner)
     finally:  # also when a trial fails or a person has seen enough: the replay itself is done
         tags = make_replay_tags(found.address, verdict=comparison.verdict, focus=str(focus))
         log_replay(outcome, run, store=store, findings=findings, tags=tags)
@@ -146,22 +156,20 @@ def _conclude(outcome: Outcome, *, request: Request, profile: Tolerance, console
         console.print(f"  caution: {to_printable(reason, limit=300)}", markup=False)
     console.print(f"  logged as run {run.run_id}: {run.link}", markup=False)
     worst = max(verdicts, key=VERDICTS.index)
-    is_clean = findings.leak is None or findings.leak.is_clean
-    code = 0 if is_clean and is_good_enough(worst, required=request.required) else 1
-    return ReplayResult(found, run, comparison, findings, outcome.actual.replayable.reasons, worst, code)
+    return ReplayResult(found, run, comparison, findings, outcome.actual.replayable.reasons, worst, request.required)
 
 
-def _look_into(outcome: Outcome, *, request: Request, laboratory: TrialRunner) -> tuple[Findings, list[str]]:
+def _look_into(outcome: Outcome, *, request: Request, runner: TrialRunner) -> tuple[Findings, list[str]]:
     """Do what was asked beyond the comparison; also return the verdict of every run that was asked for."""
     verdict = outcome.comparison.verdict
     verdicts, stability, leak, location, explanation = [verdict], None, None, None, None
     if request.twice:
         leak = compare_second_calls(outcome.actual, outcome.attempt.handover.read_second_calls())
     if request.times > 1:
-        stability, verdicts = measure_stability(outcome, times=request.times, laboratory=laboratory)
+        stability, verdicts = measure_stability(outcome, times=request.times, runner=runner)
     falls_short = not is_good_enough(verdict, required=request.required)
     if request.localize and falls_short:
-        location = localize(outcome, laboratory=laboratory)
+        location = localize(outcome, runner=runner)
     if request.explain and falls_short:
-        explanation = find_causes(outcome, budget=request.trials, laboratory=laboratory)
+        explanation = find_causes(outcome, budget=request.trials, runner=runner)
     return Findings(stability, leak, location, explanation), verdicts

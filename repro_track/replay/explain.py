@@ -71,23 +71,23 @@ class TrialRunner:
 # --- stability ----------------------------------------------------------------------------------------------------
 
 
-def measure_stability(first: Outcome, *, times: int, laboratory: TrialRunner) -> tuple[Stability, list[str]]:
+def measure_stability(first: Outcome, *, times: int, runner: TrialRunner) -> tuple[Stability, list[str]]:
     """Run again until there are `times` runs, the first among them; count the outcomes. Also gives every verdict."""
     records, verdicts = [first.actual], [first.comparison.verdict]
-    with shown_progress(laboratory.console, "runs", total=times) as advance:
+    with shown_progress(runner.console, "runs", total=times) as advance:
         advance()
         for number in range(2, times + 1):
-            record, verdict, _ = laboratory.run(f"run {number} of {times}", choice=first.attempt.handover.choice)
+            record, verdict, _ = runner.run(f"run {number} of {times}", choice=first.attempt.handover.choice)
             records.append(record)
             verdicts.append(verdict)
             advance()
-    return count_outcomes(laboratory.found.record, records), verdicts
+    return count_outcomes(runner.found.record, records), verdicts
 
 
 # --- localize -----------------------------------------------------------------------------------------------------
 
 
-def localize(first: Outcome, *, laboratory: TrialRunner) -> Location:
+def localize(first: Outcome, *, runner: TrialRunner) -> Location:
     """Run both sides with every module's inputs and output digested, and name the first module in which they part.
 
     The recorded side is the run with everything restored that can be: it stands for the original if it reproduces the
@@ -95,20 +95,20 @@ def localize(first: Outcome, *, laboratory: TrialRunner) -> Location:
     """
     settings = Settings(trace="modules", inputs=True)
     differences = _list_differences(first)
-    restorable, _ = list_restorable(laboratory.found, differences, kept=first.attempt.handover.choice)
-    with shown_progress(laboratory.console, "tracing both sides", total=2) as advance:
+    restorable, _ = list_restorable(runner.found, differences, kept=first.attempt.handover.choice)
+    with shown_progress(runner.console, "tracing both sides", total=2) as advance:
         choice = first.attempt.handover.choice
-        actual, _, _ = laboratory.run("localize: as replayed", choice=choice, settings=settings)
+        actual, _, _ = runner.run("localize: as replayed", choice=choice, settings=settings)
         advance()
         restored = _make_base(choice, restorable)
-        expected, _, _ = laboratory.run("localize: restored", choice=restored, settings=settings)
+        expected, _, _ = runner.run("localize: restored", choice=restored, settings=settings)
         advance()
-    if _reproduces_steps(laboratory.found.record.calls, expected.calls):
+    if _reproduces_steps(runner.found.record.calls, expected.calls):
         return locate(expected.calls, actual.calls)
-    known = locate(laboratory.found.record.calls, actual.calls)
+    known = locate(runner.found.record.calls, actual.calls)
     text = (
         "the recorded side cannot be reproduced here, so its modules are known only as far as the record traced them "
-        f"({laboratory.found.record.calls[0].trace.level if laboratory.found.record.calls else 'no call'}): {known.text}"
+        f"({runner.found.record.calls[0].trace.level if runner.found.record.calls else 'no call'}): {known.text}"
     )
     return Location(known.module, known.step, False, text)
 
@@ -165,16 +165,16 @@ def _make_base(kept: Choice, restorable: Sequence[str]) -> Choice:
     return Choice(frozenset(current))
 
 
-def find_causes(first: Outcome, *, budget: int, laboratory: TrialRunner) -> Explanation:
+def find_causes(first: Outcome, *, budget: int, runner: TrialRunner) -> Explanation:
     """Find the smallest set of differences that is proven to turn the verdict, by trying.
 
     Args:
         first: the replay that fell short.
         budget: the most trials.
-        laboratory: where trials are run.
+        runner: runs and logs trials.
     """
     differences = _list_differences(first)
-    factors, others = list_restorable(laboratory.found, differences, kept=first.attempt.handover.choice)
+    factors, others = list_restorable(runner.found, differences, kept=first.attempt.handover.choice)
     base = _make_base(first.attempt.handover.choice, factors)
     trials: list[Trial] = []
 
@@ -186,8 +186,8 @@ def find_causes(first: Outcome, *, budget: int, laboratory: TrialRunner) -> Expl
 
     if not factors:
         return finish((), is_minimal=False, text=_say_nothing_restorable(differences))
-    with shown_progress(laboratory.console, "trials", total=budget) as advance:
-        falls_short = _make_test(base, trials, budget=budget, laboratory=laboratory, advance=advance)
+    with shown_progress(runner.console, "trials", total=budget) as advance:
+        falls_short = _make_test(base, trials, budget=budget, runner=runner, advance=advance)
         if falls_short(frozenset()) is not False:
             return finish((), is_minimal=False, text=_say_not_enough(trials[0], factors, others))
         proven: list[str] = []
@@ -204,7 +204,7 @@ def find_causes(first: Outcome, *, budget: int, laboratory: TrialRunner) -> Expl
 
 
 def _make_test(
-    base: Choice, trials: list[Trial], *, budget: int, laboratory: TrialRunner, advance: Callable[[], None]
+    base: Choice, trials: list[Trial], *, budget: int, runner: TrialRunner, advance: Callable[[], None]
 ) -> Callable[[frozenset[str]], bool | None]:
     """Make the question of the search, which runs a trial for each set that it has not tried yet. A trial that cannot
     be run is no proof: it counts as not falling short."""
@@ -218,13 +218,13 @@ def _make_test(
         name = "trial: " + (", ".join(sorted(current)) + " as now" if current else "everything restored")
         verdict = run_id = problem = None
         try:
-            _, verdict, run_id = laboratory.run(name[:200], choice=base.leave(current))
+            _, verdict, run_id = runner.run(name[:200], choice=base.leave(current))
         except ReproTrackError as error:
             problem = error.found
         trials.append(Trial(tuple(sorted(current)), verdict, run_id, problem))
-        print_trial(trials[-1], console=laboratory.console)
+        print_trial(trials[-1], console=runner.console)
         advance()
-        known[current] = verdict is not None and not is_good_enough(verdict, required=laboratory.required)
+        known[current] = verdict is not None and not is_good_enough(verdict, required=runner.required)
         if verdict is None and not current:
             return None  # not even the base can be run
         return known[current]

@@ -1,23 +1,26 @@
-"""Replay many runs, one after the other, and sum up: a table, a JUnit file for CI.
+"""Every run that a request names, replayed one after the other, and summed up: a table, a JUnit file for CI.
 
-A run that cannot be replayed does not keep the others from it.
+A run that cannot be replayed, or planned, never keeps the others from it.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro_track.compare.verdict import VERDICTS
 from repro_track.errors import ReproTrackError, UsageError
-from repro_track.lookup.find import recall_run
+from repro_track.lookup.find import NamedRun, expand_name, recall_run
 from repro_track.lookup.found import open_store
-from repro_track.replay.command import replay_run
+from repro_track.replay.command import replay_and_show, replay_run, show_plan
 from repro_track.replay.request import ReplayResult, Request
-from repro_track.report.terminal import print_table, shown_progress
+from repro_track.report.terminal import open_console, print_table, shown_progress
 from repro_track.report.text import list_findings, to_printable
 
 if TYPE_CHECKING:
@@ -45,7 +48,60 @@ class Row:
         return asdict(self)
 
 
-def list_experiment(experiment: str, filter_string: str | None) -> list[str]:
+def replay_requested(request: Request) -> int:
+    """Replay every run that a request names and show what came of it: of one run all, of several a table, and a line or
+    data for each on stdout. With `dry_run` the plans are shown.
+
+    Returns:
+        the exit code, the worst of all runs.
+
+    Raises:
+        UsageError: no run is named by it, or the only one is not there.
+        ReplayError: the only run could not be replayed; of several, the others go on.
+        RefusedError: the only run is not trusted.
+        StoreError: the store cannot be opened.
+    """
+    runs = _list_runs(request)
+    if request.dry_run:
+        return _show_plans(runs, request=request)
+    if len(runs) == 1 and not request.wants_summary:
+        return replay_and_show(runs[0], request=request)
+    console = open_console()
+    rows = replay_many(runs, request=request, console=console)
+    print_rows(rows, console=console)
+    if request.junit:
+        text = render_junit(rows, suite=request.experiment or "repro_track", required=request.required)
+        Path(request.junit).write_text(text, encoding="utf-8")
+    if request.as_json:
+        print(json.dumps([row.to_json() for row in rows], indent=1))
+    else:
+        for row in rows:
+            print(f"{row.run_id} {row.verdict or 'not-run'}")
+    return max(row.code for row in rows)
+
+
+def _list_runs(request: Request) -> list[NamedRun]:
+    if request.experiment:
+        return list_experiment(request.experiment, request.filter_string)
+    return [run for text in request.runs for run in expand_name(text)]
+
+
+def _show_plans(runs: Sequence[NamedRun], *, request: Request) -> int:
+    """Show the plan of each run. One of several that cannot be planned is an error among the plans of the others; the
+    exit code is the worst."""
+    codes = [0]
+    for run in runs:
+        try:
+            show_plan(run, request=request)
+        except ReproTrackError as error:
+            if len(runs) == 1:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            codes.append(error.exit_code)
+    return max(codes)
+
+
+def list_experiment(experiment: str, filter_string: str | None) -> list[NamedRun]:
     """List the runs of an experiment that can be replayed, the oldest first.
 
     Raises:
@@ -57,29 +113,31 @@ def list_experiment(experiment: str, filter_string: str | None) -> list[str]:
             f"no finished run of experiment {experiment!r}" + (f" fits {filter_string!r}" if filter_string else ""),
             expected="runs of repro_track that are no replays",
         )
-    return [run.run_id for run in runs]
+    return [NamedRun(run.run_id, run) for run in runs]
 
 
-def replay_many(run_ids: Sequence[str], *, request: Request, console: Console) -> list[Row]:
-    """Replay runs with a progress bar; each replay is logged under its run as always."""
+def replay_many(runs: Sequence[NamedRun], *, request: Request, console: Console) -> list[Row]:
+    """Replay runs with a progress bar, and return a row for each; each replay is logged under its run as always. One
+    that cannot be replayed is a row with the reason."""
     from rich.console import Console as Quiet
 
     rows = []
-    with shown_progress(console, "replaying", total=len(run_ids)) as advance:
-        for run_id in run_ids:
-            rows.append(_replay_one(run_id, request=request, console=Quiet(quiet=True)))
+    with shown_progress(console, "replaying", total=len(runs)) as advance:
+        for run in runs:
+            rows.append(_replay_one(run, request=request, console=Quiet(quiet=True)))
             advance()
     return rows
 
 
-def _replay_one(run_id: str, *, request: Request, console: Console) -> Row:
+def _replay_one(run: NamedRun, *, request: Request, console: Console) -> Row:
     began = time.monotonic()
     try:
-        replayed = replay_run(run_id, request=request, console=console, quiet=True)
+        replayed = replay_run(run, request=request, console=console, quiet=True)
     except ReproTrackError as error:
-        return Row(run_id, _find_name(run_id), None, str(error), error.exit_code, time.monotonic() - began)
+        name = _recall_title(run.text)
+        return Row(run.text, name, None, str(error), error.exit_code, time.monotonic() - began)
     return Row(
-        replayed.found.run_id or run_id,
+        replayed.found.run_id or run.text,
         replayed.found.record.name,
         replayed.worst or VARIED,
         explain_shortfall(replayed),
@@ -89,13 +147,15 @@ def _replay_one(run_id: str, *, request: Request, console: Console) -> Row:
     )
 
 
-def _find_name(run_id: str) -> str:
+def _recall_title(run_id: str) -> str:
+    """Return the name that the record gives a run; empty where this machine did not log it."""
     recalled = recall_run(run_id)
     return recalled.record.name if recalled else ""
 
 
 def explain_shortfall(replayed: ReplayResult) -> str:
-    """Say in short lines why a replay is not bit-exact: what was found, where the runs part, the likeliest causes."""
+    """Describe in short lines why a replay is not bit-exact: what was found, where the runs part, the likeliest causes.
+    Empty where it is."""
     comparison = replayed.comparison
     if comparison.verdict == "bit-exact" and not list_findings(replayed.findings):
         return ""

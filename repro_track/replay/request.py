@@ -1,19 +1,22 @@
-"""What a person asked of `replay`, and what came of it.
+"""What a person asks of `replay`, whether it is consistent, and what came of it with its exit code.
 
-It never runs anything.
+It never runs anything, and asks no store.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from repro_track.compare.comparison import Comparison
 from repro_track.compare.findings import Findings
+from repro_track.compare.verdict import is_good_enough
 from repro_track.config.presets import make_changed
 from repro_track.errors import UsageError
 from repro_track.lookup.found import FoundRun
-from repro_track.record.choice import DEFAULT, Choice, Focus
+from repro_track.record.choice import DEFAULT, Choice, Focus, make_choice
 from repro_track.record.names import find_image
 from repro_track.record.schema import RunRecord
 from repro_track.report.text import comparison_to_json
@@ -22,13 +25,21 @@ from repro_track.store.client import StoredRun
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asked of `replay`.
+    """What a person asks of `replay`.
 
-    `choice` says what is left as it is now; `stage` and `image` what alone is looked at; `times`, `twice`, `localize`
-    and `explain` look further into the result; `trials` bounds `explain`. `changes` (`KEY=VALUE`) make it a variation.
-    `trusted` and `allowed` are consent to run what this machine did not log.
+    Which runs: `runs`, by any of their names, or those of an `experiment` that fit `filter_string`. Of each: `choice`
+    says what is left as it is now; `stage` and `image` what alone is looked at; `times`, `twice`, `localize` and
+    `explain` look further into the result; `trials` bounds `explain`. `changes` (`KEY=VALUE`) make it a variation.
+    `trusted` and `allowed` are consent to run what this machine did not log. `junit` is a file for the verdicts.
+
+    Raises:
+        UsageError: two of them exclude each other, one needs another, or `junit` cannot be written.
     """
 
+    runs: tuple[str, ...] = ()
+    experiment: str | None = None
+    filter_string: str | None = None
+    junit: str | None = None
     required: str = "bit-exact"
     choice: Choice = DEFAULT
     stage: str | None = None
@@ -45,11 +56,71 @@ class Request:
     allowed: tuple[str, ...] = ()
     as_json: bool = False
 
+    def __post_init__(self) -> None:
+        if bool(self.runs) == bool(self.experiment):
+            given = "both" if self.runs else "nothing"
+            raise UsageError(f"replay was given {given}", expected="RUN..., or --experiment NAME")
+        if self.junit and not Path(self.junit).absolute().parent.is_dir():
+            raise UsageError(
+                f"--junit is {self.junit!r}, and its folder is not there", expected="a file in a folder that is there"
+            )
+        if self.filter_string and not self.experiment:
+            raise UsageError("--filter was given without --experiment", expected="both")
+        looks_further = self.stage or self.image is not None or self.times > 1 or self.explain or self.localize
+        if self.changes and looks_further:
+            raise UsageError(
+                "a variation is a run of its own: there is nothing that it could fall short of",
+                expected="--set without --stage, --image, --times, --explain and --localize",
+            )
+
+    @classmethod
+    def from_options(
+        cls,
+        *,
+        require: str,
+        code: str,
+        env: str,
+        numerics: str,
+        weights: str,
+        trust: bool,
+        allow: Sequence[str],
+        **others: Any,
+    ) -> Self:
+        """Make a request of the options of the command, by their names there.
+
+        Args:
+            require: the verdict that counts as reproduced.
+            code: `restore` or `current`, as `env`, `numerics` and `weights`.
+            env: packages.
+            numerics: numeric settings.
+            weights: weight files.
+            trust: run what this machine did not log.
+            allow: packages that a `_target_` may come from.
+            others: the rest, named as the fields of a request.
+
+        Raises:
+            UsageError: the options are not consistent.
+
+        >>> words = dict.fromkeys(("code", "numerics", "weights"), "restore") | {"env": "current", "allow": ()}
+        >>> Request.from_options(require="pixel-exact", trust=False, runs=("latest",), **words).required
+        'pixel-exact'
+        """
+        choice = make_choice(code=code, env=env, numerics=numerics, weights=weights)
+        return cls(required=require, choice=choice, trusted=trust, allowed=tuple(allow), **others)
+
+    @property
+    def wants_summary(self) -> bool:
+        """Whether a table is wanted even of a single run: of an experiment, and where CI reads it."""
+        return self.experiment is not None or self.junit is not None
+
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What came of a replay, or of a variation, which has no verdict. `worst` is the worst verdict of all runs that
-    were asked for; `code` the exit code."""
+    """What came of a replay, or of a variation, which has no verdict: `worst` is `None` then.
+
+    `worst` is the worst verdict of all runs that were asked for, `required` the one that counts as reproduced;
+    `cautions` say why the replay itself could not be replayed.
+    """
 
     found: FoundRun
     run: StoredRun
@@ -57,7 +128,15 @@ class ReplayResult:
     findings: Findings
     cautions: tuple[str, ...]
     worst: str | None
-    code: int
+    required: str
+
+    @property
+    def code(self) -> int:
+        """The exit code: 0 for a variation, and where the worst verdict suffices and no state leaks; else 1."""
+        if self.worst is None:
+            return 0
+        is_clean = self.findings.leak is None or self.findings.leak.is_clean
+        return 0 if is_clean and is_good_enough(self.worst, required=self.required) else 1
 
     def to_json(self) -> dict[str, Any]:
         """Return it as data."""
@@ -72,7 +151,9 @@ class ReplayResult:
 
 
 def check_changes(record: RunRecord, *, request: Request) -> Choice:
-    """Check that a variation can be made, and say what of the record cannot be restored beside its changes.
+    """Check that a record can be varied as asked, and return the request's choice without what the changes replace.
+
+    A variation cannot have the recorded numerics beside another policy, or the recorded weights beside another pipeline.
 
     Raises:
         UsageError: the run is a script or notebook, or a change is not one of its config.
@@ -85,11 +166,6 @@ def check_changes(record: RunRecord, *, request: Request) -> Choice:
             expected="a run of repro-track run or of a Hydra app",
             advice="change the script",
         )
-    if request.stage or request.image is not None or request.times > 1 or request.explain or request.localize:
-        raise UsageError(
-            "a variation is a run of its own: there is nothing that it could fall short of",
-            expected="--set without --stage, --image, --times, --explain and --localize",
-        )
     if record.command.kind == "config":
         make_changed(record.config.resolved, request.changes)
     changed = {change.lstrip("+~").partition("=")[0].partition(".")[0] for change in request.changes}
@@ -99,7 +175,8 @@ def check_changes(record: RunRecord, *, request: Request) -> Choice:
 
 
 def make_focus(record: RunRecord, *, stage: str | None, image: int | None) -> Focus:
-    """Say what of a run is looked at: a stage by its name or the number of its call, an image by its number.
+    """Make what of a run is looked at: a stage by its name or the number of its call, an image by its number; `None`:
+    all.
 
     Raises:
         UsageError: the run has no such stage or image.
