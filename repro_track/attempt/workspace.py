@@ -48,21 +48,27 @@ def sweep_workspaces(*, older_than_s: float = _LONGEST_S) -> list[Path]:
     Args:
         older_than_s: what was touched since is left alone: its replay may be running.
     """
-    base = _base_folder()
-    left = (
-        [path for path in base.iterdir() if time.time() - path.stat().st_mtime > older_than_s] if base.is_dir() else []
-    )
-    for path in left:
-        shutil.rmtree(path, ignore_errors=True)
-    return left
+    swept = []
+    for path in _base_folder().glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another replay has ended, and removed its own
+            if time.time() - path.stat().st_mtime > older_than_s:
+                shutil.rmtree(path, ignore_errors=True)
+                swept.append(path)
+    return swept
 
 
 @contextlib.contextmanager
 def prepared(found: FoundRun, *, choice: Choice, settings: Settings | None = None) -> Iterator[Attempt]:
     """Plan an attempt in a folder of its own, which is removed afterwards.
 
+    Args:
+        found: the recorded run.
+        choice: what is left as it is now.
+        settings: what the child does beyond running again.
+
     Raises:
-        ReplayError, RefusedError: as `make_plan`.
+        ReplayError: there is nothing that could be started; the source or a weight file cannot be had.
+        RefusedError: a value in the record that git could take for something else.
     """
     base = _base_folder()
     base.mkdir(parents=True, exist_ok=True)
