@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from repro_track.errors import ReproTrackError
+from repro_track.errors import ExitCode, ReproTrackError
 from repro_track.version import __version__
 
 REQUIREMENTS = ["bit-exact", "pixel-exact", "within-tolerance"]
@@ -28,7 +28,7 @@ class _Group(click.Group):
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
-            ctx.exit(130)
+            ctx.exit(ExitCode.INTERRUPTED)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -170,7 +170,7 @@ def verify(runs: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{run}: " + ("as logged" if not wrong else f"{len(wrong)} altered, missing or added"), err=True)
         for line in wrong:
             click.echo(f"  {line}", err=True)
-    sys.exit(1 if any(results.values()) else 0)
+    sys.exit(ExitCode.FELL_SHORT if any(results.values()) else ExitCode.SUCCESS)
 
 
 @main.command()

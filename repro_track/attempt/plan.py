@@ -86,50 +86,30 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
         choice: what is left as it is now.
 
     Raises:
-        ReplayError: there is nothing that could be started; the source or a weight file is not to be had.
+        ReplayError: there is nothing that could be started; the source or a weight file cannot be had.
         RefusedError: a value in the record that git could take for something else.
     """
-    notes: list[str] = []
     present = capture_environment(torch_build=Unavailable(unavailable="not read before a replay"))
-    code, script = _plan_code(record, choice=choice, notes=notes)
-    move = _find_move(record, code=code, script=script, folder=folder)
-    packages = _plan_packages(record, present.packages, choice=choice, move=move)
-    import_path = packages.paths if packages else ()
-    if move and code and not packages:
-        import_path = list_editable_paths(present.packages, relocate=move.find)
-        notes += [f"imported from the restored source: {path}" for path in import_path]
-    cwd = _choose_cwd(record, move=move if code else None, folder=folder, notes=notes)
-    if script:
-        import_path = (str(Path(str(record.command.script)).parent), *import_path)
-    if record.command.kind == "notebook":
-        import_path = (cwd, *import_path)  # a notebook imports from the folder that it runs in
-    variables, caps = _plan_variables(record, present, choice=choice, move=move)
-    if caps:
-        notes.append(
-            f"this machine has AVX-512, the recorded one had not: its kernels are held down ({', '.join(caps)})"
-        )
-    weights = plan_weights(record, code=code, choice=choice)
-    # what the run's own policy sets is set in the child, too
-    own = _read_policy_variables(record)
-    present = present.model_copy(update={"variables": {**present.variables, **own}})
-    found = list_environment_differences(record.environment, present)
-    if record.command.kind != "config" or Path(__file__).is_relative_to(str(record.source.repository)):
-        # the repository that `repro-track run` happens to be started in has no say, unless the program is developed there
-        found += list_source_differences(record.source, _capture_present_source(record, folder=folder))
+    code = _plan_code(record, folder=folder, choice=choice)
+    packages = _plan_packages(record, present.packages, choice=choice, move=code.move)
+    cwd, cwd_notes = _choose_cwd(record, code=code, folder=folder)
+    import_path, import_notes = _plan_import_path(record, present.packages, code=code, packages=packages, cwd=cwd)
+    variables, variable_notes = _plan_variables(record, present, choice=choice, move=code.move)
+    weights = plan_weights(record, code=code.source, choice=choice)
+    found = _list_present_differences(record, present, folder=folder)
     found += tuple(make_difference(one.place, one.expected, one.actual) for one in weights)
-    restored, staying = _sort(found, choice=choice, code=code, packages=packages, weights=weights)
+    restored, staying = _sort(found, choice=choice, code=code.source, packages=packages, weights=weights)
     verdict, because = expect_verdict(staying)
+    missing_device = _find_missing_device(record, present)
     interpreter = packages.interpreter if packages else sys.executable
-    if need := _find_missing_device(record, present):
-        because = (need, *because)
     return ReplayPlan(
         record_id=record.record_id,
         folder=str(folder),
-        argv=tuple(make_child_argv(record.command, folder=folder, interpreter=interpreter, move=move)),
+        argv=tuple(make_child_argv(record.command, folder=folder, interpreter=interpreter, move=code.move)),
         cwd=cwd,
-        move=move,
-        code=code,
-        script=script,
+        move=code.move,
+        code=code.source,
+        script=code.script,
         packages=packages,
         import_path=import_path,
         variables=variables,
@@ -137,56 +117,87 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
         pipelines=_pin_pipelines(record, choice=choice),
         restored=restored,
         differences=staying,
-        notes=(*notes, *(packages.notes if packages else ())),
+        notes=(*code.notes, *import_notes, *cwd_notes, *variable_notes, *(packages.notes if packages else ())),
         expected_verdict=verdict,
-        because=because,
+        because=(missing_device, *because) if missing_device else because,
     )
 
 
-def _plan_code(record: RunRecord, *, choice: Choice, notes: list[str]) -> tuple[SourcePlan | None, str | None]:
+@dataclass(frozen=True)
+class _CodePlan:
+    """The recorded source, or the name of the script where that alone is restored; where its folder will be; what to
+    tell. All empty: the present code is used."""
+
+    source: SourcePlan | None = None
+    script: str | None = None
+    move: Move | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _plan_code(record: RunRecord, *, folder: Path, choice: Choice) -> _CodePlan:
     """Plan the source, or the script alone where that is all that was recorded."""
     started = record.command
-    if started.kind == "config" or not choice.restores("code"):
-        return None, None  # `repro-track run` is the present program, given the recorded config
+    if started.is_config or not choice.restores("code"):
+        return _CodePlan()  # `repro-track run` is the present program, given the recorded config
     places = [Path.cwd()]
     if isinstance(record.source.repository, str):
         places.insert(0, Path(record.source.repository))
-    plan = make_source_plan(record.source, places=[place for place in places if place.is_dir()])
-    if isinstance(plan, SourcePlan):
-        if plan.tree is None:
-            notes.append(f"the restored source cannot be proven to be what ran: {_to_text(record.source.tree)}")
-        notes.extend(f"not kept with the run: {name} ({reason})" for name, reason in record.source.left_out.items())
-        return plan, None
+    source = make_source_plan(record.source, places=[place for place in places if place.is_dir()])
+    if isinstance(source, SourcePlan):
+        notes = [f"not kept with the run: {name} ({reason})" for name, reason in record.source.left_out.items()]
+        if source.tree is None:
+            notes.insert(0, f"the restored source cannot be proven to be what ran: {_to_text(record.source.tree)}")
+        return _CodePlan(source, None, Move(Path(str(record.source.repository)), folder / "tree"), tuple(notes))
     script = find_script(started, folder=Path())
     digest = record.source.script_sha256
-    if script is None or started.kind == "notebook" or not isinstance(digest, str):
-        return None, None
+    if script is None or started.is_notebook or not isinstance(digest, str):
+        return _CodePlan()
     if script.is_file() and digest_file(script) == digest:
-        return None, None
-    notes.append(f"{_to_text(plan)}: the script alone is restored, what it imports from its folder is as it is now")
-    return None, script.name
+        return _CodePlan()
+    note = f"{_to_text(source)}: the script alone is restored, what it imports from its folder is as it is now"
+    return _CodePlan(None, script.name, Move(Path(str(started.script)).parent, folder / "script"), (note,))
 
 
 def _to_text(value: Any) -> str:
     return value.unavailable if isinstance(value, Unavailable) else str(value)
 
 
-def _find_move(record: RunRecord, *, code: SourcePlan | None, script: str | None, folder: Path) -> Move | None:
-    """Say which recorded folder is where in the replay."""
-    if code:
-        return Move(Path(str(record.source.repository)), folder / "tree")
-    if script:
-        return Move(Path(str(record.command.script)).parent, folder / "script")
-    return None
+def _choose_cwd(record: RunRecord, *, code: _CodePlan, folder: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the working directory of the child, and what to tell of it."""
+    recorded = record.command.cwd
+    cwd = code.move.find(recorded) if code.move and code.source else recorded
+    if cwd != recorded or Path(cwd).is_dir():
+        return cwd, ()
+    note = f"{cwd}, where the run was started, is not there: an empty folder stands for it"
+    return str(folder / "cwd"), () if record.command.is_config else (note,)
 
 
-def _choose_cwd(record: RunRecord, *, move: Move | None, folder: Path, notes: list[str]) -> str:
-    cwd = move.find(record.command.cwd) if move else record.command.cwd
-    if cwd != record.command.cwd or Path(cwd).is_dir():
-        return cwd
-    if record.command.kind != "config":
-        notes.append(f"{cwd}, where the run was started, is not there: an empty folder stands for it")
-    return str(folder / "cwd")
+def _plan_import_path(
+    record: RunRecord, present: tuple[Package, ...], *, code: _CodePlan, packages: EnvironmentPlan | None, cwd: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the folders that the child imports from first, and what to tell of them."""
+    path: tuple[str, ...] = packages.paths if packages else ()
+    notes: tuple[str, ...] = ()
+    if code.move and code.source and not packages:
+        path = list_editable_paths(present, relocate=code.move.find)
+        notes = tuple(f"imported from the restored source: {folder}" for folder in path)
+    if code.script:
+        path = (str(Path(str(record.command.script)).parent), *path)
+    if record.command.is_notebook:
+        path = (cwd, *path)  # a notebook imports from the folder that it runs in
+    return path, notes
+
+
+def _list_present_differences(record: RunRecord, present: Environment, *, folder: Path) -> tuple[Difference, ...]:
+    """List what differs between the recorded run and this machine: environment, and source where it has a say."""
+    # what the run's own policy sets is set in the child, too
+    own = _read_policy_variables(record)
+    present = present.model_copy(update={"variables": {**present.variables, **own}})
+    found = list_environment_differences(record.environment, present)
+    if not record.command.is_config or Path(__file__).is_relative_to(str(record.source.repository)):
+        # the repository that `repro-track run` happens to be started in has no say, unless the program is developed there
+        found += list_source_differences(record.source, _capture_present_source(record, folder=folder))
+    return found
 
 
 def _capture_present_source(record: RunRecord, *, folder: Path) -> Source:
@@ -225,7 +236,7 @@ def _plan_packages(
 def _plan_variables(
     record: RunRecord, present: Environment, *, choice: Choice, move: Move | None
 ) -> tuple[dict[str, str | None], tuple[str, ...]]:
-    """Return the variables to set for the child, and those among them that hold its kernels down."""
+    """Return the variables to set for the child, and what to tell where some of them hold its kernels down."""
     recorded = record.environment.variables
     variables = {name: value for name, value in recorded.items() if choice.restores(name_numeric(name))}
     if move and (path := variables.get("PYTHONPATH")):
@@ -235,7 +246,8 @@ def _plan_variables(
     if not choice.restores("numerics:isa") or isinstance(isa, Unavailable):
         return variables, ()
     caps = numerics.make_isa_caps(capability, recorded, present_isa=isa)
-    return {**variables, **caps}, tuple(caps)
+    note = f"this machine has AVX-512, the recorded one had not: its kernels are held down ({', '.join(caps)})"
+    return {**variables, **caps}, (note,) if caps else ()
 
 
 def _read_policy_variables(record: RunRecord) -> dict[str, str]:
@@ -254,9 +266,9 @@ def _find_missing_device(record: RunRecord, present: Environment) -> str | None:
 
 
 def _pin_pipelines(record: RunRecord, *, choice: Choice) -> dict[str, dict[str, Any]]:
-    """Return the recorded pipeline group of each stage (no name: the only one), with the Hub's commit instead of a
-    branch that moves, if weights are restored; empty for a script."""
-    if record.command.kind != "config":
+    """Return the recorded pipeline group of each stage (no name: the only one); empty for a script. If weights are
+    restored, the Hub's commit stands for a branch, which would move."""
+    if not record.command.is_config:
         return {}
     known = {field.name for field in fields(PipelineConfig)}
     stages = record.config.resolved.get("stages") or {"": record.config.resolved}
@@ -279,7 +291,7 @@ def _sort(
     packages: EnvironmentPlan | None,
     weights: tuple[WeightPlan, ...],
 ) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
-    """Sort differences into those that the plan brings back and those that stay."""
+    """Return the differences that the plan brings back, and those that stay, both by rank."""
     lost = {plan.place for plan in weights if plan.source is None or not choice.restores("weights")}
 
     def is_restored(difference: Difference) -> bool:

@@ -41,7 +41,7 @@ def restore(attempt: Attempt) -> None:
         for one in call.inputs:
             if one.origin or handover.choice.restores("inputs") or focus.call == call.index:
                 load_into(found, one.file, folder / one.file)
-    if record.command.kind == "notebook":
+    if record.command.is_notebook:
         load_into(found, NOTEBOOK_NAME, folder / NOTEBOOK_NAME)
         check_kept(folder / NOTEBOOK_NAME, str(record.source.script_sha256))
     if plan.code and plan.move:
@@ -56,7 +56,7 @@ def restore(attempt: Attempt) -> None:
         check_kept(folder / "script" / plan.script, str(record.source.script_sha256))
     if plan.packages:
         restore_environment(plan.packages)
-    if record.command.kind == "config":
+    if record.command.is_config:
         _write_config(attempt)
     check_script(list(plan.argv), command=record.command)
     cwd = Path(plan.cwd)

@@ -48,7 +48,7 @@ def plan_weights(record: RunRecord, *, code: SourcePlan | None, choice: Choice) 
             found = "the restored source"
         elif one.weight.origin == "hub" and actual == MISSING and one.commit:
             found = f"the Hub, commit {one.commit}"
-        elif record.command.kind == "config" and (other := find_file_by_digest(one.weight.sha256)):
+        elif record.command.is_config and (other := find_file_by_digest(one.weight.sha256)):
             found = str(other)
         plans.append(WeightPlan(one.place, str(one.path), one.weight.sha256, actual, found))
     lost = next((plan for plan in plans if plan.source is None), None)

@@ -76,7 +76,7 @@ def prepared(found: FoundRun, *, choice: Choice, settings: Settings | None = Non
         folder = Path(name)
         settings = settings or Settings()
         plan = make_plan(found.record, folder=folder, choice=choice)
-        if settings.changes and found.record.command.kind == "hydra":
+        if settings.changes and found.record.command.is_hydra:
             plan = dataclasses.replace(plan, argv=(*plan.argv, *settings.changes))
         if plan.code:
             settings = dataclasses.replace(settings, foreign=str(found.record.source.repository))

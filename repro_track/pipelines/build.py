@@ -81,14 +81,33 @@ def build_pipeline(stage: StageConfig, *, dtype: str, device: str) -> tuple[Any,
         PipelineError: diffusers cannot load it.
     """
     import torch
-    from diffusers.utils import is_accelerate_available
 
-    config = stage.pipeline
-    location = resolve_location(config)
+    location = resolve_location(stage.pipeline)
     torch_dtype = getattr(torch, dtype, None)
     if not isinstance(torch_dtype, torch.dtype):
         raise UsageError(f"dtype is {dtype!r}", expected="float32, float16, bfloat16 or float64")
     target = check_device(device)
+    pipe = _load(stage.pipeline, location=location, torch_dtype=torch_dtype)
+    if hasattr(pipe, "scheduler"):
+        pipe.scheduler = _build_scheduler(pipe, stage.scheduler)
+    elif stage.scheduler.class_name or stage.scheduler.config:
+        raise UsageError(f"a scheduler is given, and {type(pipe).__name__} has no component of that name")
+    pipe.set_progress_bar_config(disable=None)  # tqdm's own rule: shown on a terminal only
+    files = load_adapters(pipe, stage.adapters)
+    pipe = pipe.to(target)
+    apply_switches(pipe, stage.switches)
+    return pipe, files
+
+
+def _load(config: PipelineConfig, *, location: str, torch_dtype: Any) -> Any:
+    """Load a pipeline as diffusers does, with the classes that it has deprecated where it does not find them itself.
+
+    Raises:
+        UsageError: diffusers has no class of that name.
+        PipelineError: diffusers cannot load it.
+    """
+    from diffusers.utils import is_accelerate_available
+
     pipeline_class: Any = get_diffusers_class(
         config.class_name or "DiffusionPipeline", base="DiffusionPipeline", key="pipeline.class_name"
     )
@@ -101,12 +120,12 @@ def build_pipeline(stage: StageConfig, *, dtype: str, device: str) -> tuple[Any,
     named |= {"dtype": torch_dtype, **config.arguments}
     try:
         try:
-            pipe = pipeline_class.from_pretrained(location, **named)
+            return pipeline_class.from_pretrained(location, **named)
         except (ValueError, AttributeError, ImportError):
             with _deprecated_found(location, revision=config.revision) as is_deprecated:
                 if not is_deprecated:
                     raise
-                pipe = pipeline_class.from_pretrained(location, **named)
+                return pipeline_class.from_pretrained(location, **named)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError) as error:
         raise PipelineError(
             f"{pipeline_class.__name__} cannot be loaded from {location}: {first_line(error)}",
@@ -114,15 +133,6 @@ def build_pipeline(stage: StageConfig, *, dtype: str, device: str) -> tuple[Any,
             if config.repo_id
             else "check the folder: model_index.json and every component that it names",
         ) from error
-    if hasattr(pipe, "scheduler"):
-        pipe.scheduler = _build_scheduler(pipe, stage.scheduler)
-    elif stage.scheduler.class_name or stage.scheduler.config:
-        raise UsageError(f"a scheduler is given, and {pipeline_class.__name__} has no component of that name")
-    pipe.set_progress_bar_config(disable=None)  # tqdm's own rule: shown on a terminal only
-    files = load_adapters(pipe, stage.adapters)
-    pipe = pipe.to(target)
-    apply_switches(pipe, stage.switches)
-    return pipe, files
 
 
 @contextlib.contextmanager

@@ -146,7 +146,7 @@ def _can_restore(found: FoundRun, label: str) -> bool:
     if label not in ("code", "weights"):
         return True
     # a config has no code of its own; a script's weights are where the script finds them, and come with its code if at all
-    if label != ("weights" if found.record.command.kind == "config" else "code"):
+    if label != ("weights" if found.record.command.is_config else "code"):
         return False
     others = {"code", "weights", "env", "numerics"} - {label}
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro_track.compare.verdict import VERDICTS
-from repro_track.errors import ReproTrackError, UsageError
+from repro_track.errors import ExitCode, ReproTrackError, UsageError
 from repro_track.lookup.find import NamedRun, expand_name, recall_run
 from repro_track.lookup.found import open_store
 from repro_track.replay.command import replay_and_show, replay_run, show_plan
@@ -86,10 +86,10 @@ def _list_runs(request: Request) -> list[NamedRun]:
     return [run for text in request.runs for run in expand_name(text)]
 
 
-def _show_plans(runs: Sequence[NamedRun], *, request: Request) -> int:
+def _show_plans(runs: Sequence[NamedRun], *, request: Request) -> ExitCode:
     """Show the plan of each run. One of several that cannot be planned is an error among the plans of the others; the
     exit code is the worst."""
-    codes = [0]
+    codes = [ExitCode.SUCCESS]
     for run in runs:
         try:
             show_plan(run, request=request)

@@ -14,7 +14,7 @@ from repro_track.compare.comparison import Comparison
 from repro_track.compare.findings import Findings
 from repro_track.compare.verdict import is_good_enough
 from repro_track.config.presets import make_changed
-from repro_track.errors import UsageError
+from repro_track.errors import ExitCode, UsageError
 from repro_track.lookup.found import FoundRun
 from repro_track.record.choice import DEFAULT, Choice, Focus, make_choice
 from repro_track.record.names import find_image
@@ -131,12 +131,13 @@ class ReplayResult:
     required: str
 
     @property
-    def code(self) -> int:
-        """The exit code: 0 for a variation, and where the worst verdict suffices and no state leaks; else 1."""
+    def code(self) -> ExitCode:
+        """The exit code: success for a variation, and where the worst verdict suffices and no state leaks."""
         if self.worst is None:
-            return 0
+            return ExitCode.SUCCESS
         is_clean = self.findings.leak is None or self.findings.leak.is_clean
-        return 0 if is_clean and is_good_enough(self.worst, required=self.required) else 1
+        is_good = is_clean and is_good_enough(self.worst, required=self.required)
+        return ExitCode.SUCCESS if is_good else ExitCode.FELL_SHORT
 
     def to_json(self) -> dict[str, Any]:
         """Return it as data."""
@@ -160,13 +161,13 @@ def check_changes(record: RunRecord, *, request: Request) -> Choice:
     """
     if not request.changes:
         return request.choice
-    if record.command.kind not in ("config", "hydra"):
+    if not record.command.can_be_varied:
         raise UsageError(
             f"the run is a {record.command.kind}, and --set changes a config",
             expected="a run of repro-track run or of a Hydra app",
             advice="change the script",
         )
-    if record.command.kind == "config":
+    if record.command.is_config:
         make_changed(record.config.resolved, request.changes)
     changed = {change.lstrip("+~").partition("=")[0].partition(".")[0] for change in request.changes}
     labels = {"numerics"} if "determinism" in changed else set()

@@ -67,7 +67,7 @@ def render_plan(plan: ReplayPlan, record: RunRecord, *, choice: Choice) -> list[
     elif plan.script:
         code = f"restored: the script {shown(plan.script)} alone"
     else:
-        code = "the present program; the config is the command" if record.command.kind == "config" else "as it is here"
+        code = "the present program; the config is the command" if record.command.is_config else "as it is here"
     if plan.packages:
         ready = "made before" if plan.packages.is_ready else "to be installed with uv"
         packages = f"restored: Python {plan.packages.python}, {len(plan.packages.requirements)} packages, {ready}"

@@ -31,8 +31,34 @@ if TYPE_CHECKING:
 def run_hydra(words: Sequence[str]) -> None:
     """Be the Hydra app: compose the config from overrides and flags, run it, print each run id on stdout.
 
+    A sweep that is gone on with by its id alone is made in the working directory in which it was begun.
+
     Raises:
         UsageError: an override, key or group that is not there.
+    """
+    from repro_track.run import sweep
+
+    given, cwd = sweep.complete_words(words)
+    if cwd is not None:
+        os.chdir(cwd)
+    is_failed = True
+    try:
+        _compose(given)
+        is_failed = False
+    finally:
+        ended = sweep.end_sweep(is_failed=is_failed)
+        if ended is not None:
+            console = open_console()
+            console.print(f"sweep {ended.run_id}: {ended.link}", markup=False)
+            console.print(f"replay all of it: repro-track replay {ended.run_id}")
+
+
+def _compose(words: Sequence[str]) -> None:
+    """Let Hydra compose the config of a command's words, and run it: once, or for every job of a sweep.
+
+    Raises:
+        UsageError: an override, key or group that is not there.
+        ReproTrackError: whatever ended the run.
     """
     import hydra
     from hydra.core.config_store import ConfigStore
@@ -42,11 +68,8 @@ def run_hydra(words: Sequence[str]) -> None:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from repro_track.run import sweep
-
     ConfigStore.instance().store(name="schema", node=make_schema())
     OmegaConf.register_new_resolver("repro_track.sweep_folder", _make_sweep_folder, replace=True, use_cache=True)
-
     failures: list[ReproTrackError] = []
 
     @hydra.main(version_base="1.3", config_path="pkg://repro_track.conf", config_name="config")
@@ -61,21 +84,13 @@ def run_hydra(words: Sequence[str]) -> None:
 
     # Hydra would print its own traceback and exit with 1; this makes it raise to us
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["repro-track run", *sweep.complete_words(words)]
-    is_failed = True
+    sys.argv = ["repro-track run", *words]
     try:
         app()
-        for failure in failures:
-            raise failure
-        is_failed = False
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain_config_error(error) from error
-    finally:
-        ended = sweep.end_sweep(is_failed=is_failed)
-        if ended is not None:
-            console = open_console()
-            console.print(f"sweep {ended.run_id}: {ended.link}", markup=False)
-            console.print(f"replay all of it: repro-track replay {ended.run_id}")
+    for failure in failures:
+        raise failure
 
 
 def _run_composed(composed: DictConfig) -> str:

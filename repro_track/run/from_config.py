@@ -31,9 +31,7 @@ def run_config(config: RunConfig) -> TrackedRun:
         PipelineError: the pipeline cannot be loaded, or failed while it ran (which is logged).
     """
     # before anything is started
-    stages = list_stages(config)
-    for stage in stages.values():
-        make_absolute(stage)
+    stages = {name: make_absolute(stage) for name, stage in list_stages(config).items()}
     run = TrackedRun(_make_options(config, stages))
     make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
     with run:
@@ -95,6 +93,8 @@ def _to_resolved(config: RunConfig, stages: Mapping[str, StageConfig]) -> dict[s
     """Return the config as data, with the paths of its stages as they were made absolute."""
     resolved = asdict(config)
     resolved["stages"] = {name: asdict(stage) for name, stage in stages.items() if name}
+    if only := stages.get(""):  # of a config without stages: its parts are the config's own
+        resolved |= {key: value for key, value in asdict(only).items() if key in resolved}
     del resolved["sweep"]  # where the run is shown, nothing that it is made of
     return resolved
 

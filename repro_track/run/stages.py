@@ -5,12 +5,12 @@ It never loads a pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from typing import Any, TypeVar, cast
 
 from repro_track.config.builtin import BUILTIN
-from repro_track.config.schema import AdapterConfig, PipelineConfig, RunConfig, StageConfig
+from repro_track.config.schema import AdapterConfig, AdaptersConfig, PipelineConfig, RunConfig, StageConfig
 from repro_track.errors import UsageError, first_line
 from repro_track.pipelines.adapters import resolve_adapter
 from repro_track.pipelines.build import resolve_location
@@ -68,22 +68,42 @@ def _make_typed(part: type[T], given: Any, *, place: str) -> T:
 
 
 def _make_typed_adapters(stage: StageConfig) -> StageConfig:
-    for wanted in (stage.adapters.lora, stage.adapters.ip_adapter, stage.adapters.textual_inversion):
-        wanted.update({name: _make_typed(AdapterConfig, one, place=f"adapter {name}") for name, one in wanted.items()})
-    return stage
-
-
-def make_absolute(stage: StageConfig) -> None:
-    """Check that a stage's folder is there, and make its paths absolute: a replay may start elsewhere.
+    """Return a stage whose adapters are configs instead of what a command line or file gave for them.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: an adapter has a key that there is not, or a value of another type.
     """
-    location = resolve_location(stage.pipeline)
-    if stage.pipeline.path is not None and not stage.pipeline.path.startswith(BUILTIN):
-        stage.pipeline.path = location
-    for wanted in (stage.adapters.lora, stage.adapters.ip_adapter, stage.adapters.textual_inversion):
-        wanted.update({name: resolve_adapter(adapter) for name, adapter in wanted.items()})
+
+    def make_typed(name: str, given: Any) -> AdapterConfig:
+        return _make_typed(AdapterConfig, given, place=f"adapter {name}")
+
+    return replace(stage, adapters=_replace_adapters(stage.adapters, make_typed))
+
+
+def _replace_adapters(adapters: AdaptersConfig, make: Callable[[str, Any], AdapterConfig]) -> AdaptersConfig:
+    """Return adapters of which each was made anew, from its name and what it was."""
+
+    def make_all(wanted: Mapping[str, Any]) -> dict[str, AdapterConfig]:
+        return {name: make(name, one) for name, one in wanted.items()}
+
+    return AdaptersConfig(
+        lora=make_all(adapters.lora),
+        ip_adapter=make_all(adapters.ip_adapter),
+        textual_inversion=make_all(adapters.textual_inversion),
+    )
+
+
+def make_absolute(stage: StageConfig) -> StageConfig:
+    """Return a stage whose paths are absolute, because a replay may start elsewhere; the stage given is unchanged.
+
+    Raises:
+        UsageError: neither or both of a folder and a repository are given, or the folder is not there.
+    """
+    location, pipeline = resolve_location(stage.pipeline), stage.pipeline
+    if pipeline.path is not None and not pipeline.path.startswith(BUILTIN):
+        pipeline = replace(pipeline, path=location)
+    adapters = _replace_adapters(stage.adapters, lambda name, one: resolve_adapter(one))
+    return replace(stage, pipeline=pipeline, adapters=adapters)
 
 
 def take_from_earlier(wanted: Mapping[str, str], results: Mapping[str, Any], *, name: str) -> dict[str, Any]:

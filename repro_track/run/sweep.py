@@ -7,7 +7,6 @@ Hydra tells nobody when a job has failed. It never runs a member itself.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import tempfile
@@ -126,8 +125,9 @@ def raise_failure() -> None:
         raise _failed[0]
 
 
-def complete_words(words: Sequence[str]) -> list[str]:
-    """Return the words of a command; for `sweep.run=ID` alone those that the sweep was begun with on this machine.
+def complete_words(words: Sequence[str]) -> tuple[list[str], Path | None]:
+    """Return the words of a command; for `sweep.run=ID` alone those that the sweep was begun with on this machine, and
+    the working directory in which it was begun, if it is still there.
 
     Raises:
         UsageError: it is no sweep, or its words had a secret.
@@ -135,10 +135,10 @@ def complete_words(words: Sequence[str]) -> list[str]:
     """
     named = next((word for word in words if word.startswith("sweep.run=")), None)
     if named is None:
-        return list(words)
+        return list(words), None
     run = find_sweep(open_store(), named.partition("=")[2])
     if len(words) > 1:
-        return list(words)
+        return list(words), None
     data = ledger.recall_sweep(run.run_id)
     if data is None:
         raise RefusedError(
@@ -152,9 +152,8 @@ def complete_words(words: Sequence[str]) -> list[str]:
             expected="the whole command again",
             advice=f"repro-track run -m … sweep.run={run.run_id}",
         )
-    if Path(data["cwd"]).is_dir():
-        os.chdir(data["cwd"])
-    return ["-m", *data["words"], f"sweep.run={run.run_id}"]
+    cwd = Path(data["cwd"])
+    return ["-m", *data["words"], f"sweep.run={run.run_id}"], cwd if cwd.is_dir() else None
 
 
 def make_member_key(words: Sequence[str]) -> str:
@@ -168,7 +167,8 @@ def make_member_key(words: Sequence[str]) -> str:
 
 
 def end_sweep(*, is_failed: bool) -> StoredRun | None:
-    """End the sweep that was begun in this process, if there is one: its contact sheet, its list of members."""
+    """End the sweep that was begun in this process: write its contact sheet and its list of members; return its run.
+    `None`: none was begun, or no member came of it, and its run is deleted."""
     if not _begun:
         return None
     sweep = _begun.pop()

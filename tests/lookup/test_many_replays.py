@@ -131,7 +131,7 @@ import sys
 
 def test_nothing():
     names = {name for name in sys.modules if name.partition(".")[0] in ("torch", "mlflow", "repro_track")}
-    assert names <= {"repro_track", "repro_track.pytest_plugin"}
+    assert names <= {"repro_track", "repro_track.pytest_plugin", "repro_track.version"}
 """
     done = run_pytest(tmp_path, env, text)
     assert "1 passed" in done.stdout, done.stdout
