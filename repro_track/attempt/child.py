@@ -27,8 +27,14 @@ _CHILD_LOG = "child.log"
 
 @contextlib.contextmanager
 def started_child(attempt: Attempt, *, quiet: bool) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the plan's command; whatever happens to us, it does not outlive us. Its stdout is not ours: to stderr; both
-    go to a file in the attempt's folder if it is to be quiet."""
+    """Start the plan's command; it ends with the block at the latest, whatever ends that.
+
+    What it prints goes to stderr, because our stdout is for data.
+
+    Args:
+        attempt: restored already.
+        quiet: what it prints goes to a file in the attempt's folder instead.
+    """
     plan = attempt.plan
     program = copy_program() if plan.packages else None
     variables = {**make_child_variables(plan, program=program), REPLAY: plan.folder}
@@ -52,7 +58,7 @@ def started_child(attempt: Attempt, *, quiet: bool) -> Iterator[subprocess.Popen
 
 
 def _relocate(word: str, attempt: Attempt) -> str:
-    """Let an argument that names a file of the recorded source name the restored one."""
+    """Return an argument that names a file of the recorded source by its restored place; any other as it is."""
     moved = attempt.plan.move.find(word) if attempt.plan.move else word
     return moved if os.path.lexists(moved) else word
 
@@ -79,7 +85,12 @@ def read_result(attempt: Attempt, *, code: int) -> RunRecord:
 
 
 def make_child_variables(plan: ReplayPlan, *, program: Path | None) -> dict[str, str]:
-    """Make the child's whole environment: ours, with the planned variables and import path."""
+    """Make all environment variables of the child: ours, with the planned ones and the planned import path.
+
+    Args:
+        plan: of the attempt.
+        program: a copy of this program to import, for an environment that does not have it.
+    """
     variables = dict(os.environ)
     if plan.code:  # of a git that called us: they would lead the child to another repository
         variables = {name: value for name, value in variables.items() if not name.startswith("GIT_")}

@@ -29,7 +29,8 @@ from repro_track.store.tags import make_distance_metrics, make_replay_tags, make
 
 
 def start_run(attempt: Attempt, *, store: Store, name: str, parent: StoredRun | None = None) -> StoredRun:
-    """Begin the attempt's own run in MLflow, in the experiment of the recorded run and under it, or under `parent`."""
+    """Begin the attempt's own run in MLflow, in the experiment of the recorded run; shown under it, or under
+    `parent`."""
     stored = attempt.found.open().stored
     above = parent or stored
     return store.start_run(

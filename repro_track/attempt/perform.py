@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro_track.attempt.child import read_result, started_child
-from repro_track.attempt.restore import restore
+from repro_track.attempt.restore import restore_recorded
 from repro_track.attempt.workspace import Attempt
 from repro_track.compare.comparison import Comparison, compare_runs
 from repro_track.compare.outputs import Exact
@@ -36,7 +36,7 @@ def judge(attempt: Attempt, actual: RunRecord, *, profile: Tolerance) -> Outcome
     expected, actual_part = focus.narrow(attempt.found.record), focus.narrow(actual)
     attempt.recorded_folder.mkdir(exist_ok=True)
     equal = [output.sha256 for output in expected.outputs] == [output.sha256 for output in actual_part.outputs]
-    exact = None if equal else (attempt.found.open().load_exact(attempt.recorded_folder), _load_exact(folder))
+    exact = None if equal else (attempt.found.open().load_exact(attempt.recorded_folder), _read_exact(folder))
     expected_exact, actual_exact = exact or (Exact(), Exact())
     if focus.image is not None:  # the latents are those of the whole batch
         expected_exact, actual_exact = (Exact(one.outputs) for one in (expected_exact, actual_exact))
@@ -46,30 +46,31 @@ def judge(attempt: Attempt, actual: RunRecord, *, profile: Tolerance) -> Outcome
     return Outcome(attempt, actual, comparison, exact)
 
 
-def _load_exact(folder: Path) -> Exact:
+def _read_exact(folder: Path) -> Exact:
     latents = folder / LATENTS_NAME
     return Exact(load_tensors(folder / OUTPUT_TENSORS_NAME), load_tensors(latents) if latents.is_file() else {})
 
 
-def perform(
+def perform_attempt(
     attempt: Attempt,
     *,
     profile: Tolerance,
     meanwhile: Callable[[], object] = lambda: None,
     quiet: bool = False,
 ) -> Outcome:
-    """Restore, run, compare.
+    """Restore what was recorded, run the child, and compare what it left.
 
     Args:
-        attempt: from `planned`.
+        attempt: from `prepared`.
         profile: for `within-tolerance`.
         meanwhile: called while the child runs.
-        quiet: keep what the child says to ourselves.
+        quiet: write what the child prints to a file instead of stderr.
 
     Raises:
-        ReplayError: something cannot be restored, or the child left no finished run.
+        ReplayError: something cannot be restored, or the child left no record.
+        RefusedError: an artifact is not the recorded one.
     """
-    restore(attempt)
+    restore_recorded(attempt)
     with started_child(attempt, quiet=quiet) as child:
         meanwhile()
         code = child.wait()

@@ -98,7 +98,7 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
     weights = plan_weights(record, code=code.source, choice=choice)
     found = _list_present_differences(record, present, folder=folder)
     found += tuple(make_difference(one.place, one.expected, one.actual) for one in weights)
-    restored, staying = _sort(found, choice=choice, code=code.source, packages=packages, weights=weights)
+    restored, staying = _split_restored(found, choice=choice, code=code.source, packages=packages, weights=weights)
     verdict, because = expect_verdict(staying)
     missing_device = _find_missing_device(record, present)
     interpreter = packages.interpreter if packages else sys.executable
@@ -146,7 +146,7 @@ def _plan_code(record: RunRecord, *, folder: Path, choice: Choice) -> _CodePlan:
     if isinstance(source, SourcePlan):
         notes = [f"not kept with the run: {name} ({reason})" for name, reason in record.source.left_out.items()]
         if source.tree is None:
-            notes.insert(0, f"the restored source cannot be proven to be what ran: {_to_text(record.source.tree)}")
+            notes.insert(0, f"the restored source cannot be proven to be what ran: {_get_reason(record.source.tree)}")
         return _CodePlan(source, None, Move(Path(str(record.source.repository)), folder / "tree"), tuple(notes))
     script = find_script(started, folder=Path())
     digest = record.source.script_sha256
@@ -154,11 +154,12 @@ def _plan_code(record: RunRecord, *, folder: Path, choice: Choice) -> _CodePlan:
         return _CodePlan()
     if script.is_file() and digest_file(script) == digest:
         return _CodePlan()
-    note = f"{_to_text(source)}: the script alone is restored, what it imports from its folder is as it is now"
+    note = f"{_get_reason(source)}: the script alone is restored, what it imports from its folder is as it is now"
     return _CodePlan(None, script.name, Move(Path(str(started.script)).parent, folder / "script"), (note,))
 
 
-def _to_text(value: Any) -> str:
+def _get_reason(value: Any) -> str:
+    """Return why a value is unavailable; any other value as text."""
     return value.unavailable if isinstance(value, Unavailable) else str(value)
 
 
@@ -283,7 +284,7 @@ def _pin_pipelines(record: RunRecord, *, choice: Choice) -> dict[str, dict[str, 
     return pinned
 
 
-def _sort(
+def _split_restored(
     found: tuple[Difference, ...],
     *,
     choice: Choice,

@@ -24,7 +24,7 @@ from repro_track.record.names import CONFIG_NAME, NOTEBOOK_NAME, STATES_NAME
 from repro_track.record.schema import RunRecord
 
 
-def restore(attempt: Attempt) -> None:
+def restore_recorded(attempt: Attempt) -> None:
     """Write everything that the child needs: code, packages, weights, config, generator states, notebook cells.
 
     Raises:
@@ -65,7 +65,7 @@ def restore(attempt: Attempt) -> None:
 
 
 def load_into(found: FoundRun, path: str, target: Path) -> None:
-    """Copy one artifact of the recorded run to a file; where there is none, there is none."""
+    """Copy one artifact of the recorded run to the file `target`; where the run has none, nothing is written."""
     with tempfile.TemporaryDirectory() as folder:
         loaded = found.open().load_artifact(path, Path(folder))
         if loaded is not None:
@@ -74,7 +74,8 @@ def load_into(found: FoundRun, path: str, target: Path) -> None:
 
 
 def _link_ignored(record: RunRecord, *, move: Move) -> None:
-    """Let the restored source see the weights that lie in the clone and are not part of its tree (ignored by git)."""
+    """Link into the restored source the weights that lie in the clone and are not part of its tree, because git ignores
+    them."""
     named = [Path(record.command.cwd) / call.name_or_path for call in record.calls if call.name_or_path]
     for path in [*named, *(one.path.parent for one in list_weights(record))]:
         if not path.is_relative_to(move.old) or not path.exists():

@@ -17,6 +17,7 @@ from repro_track.record.schema import RunRecord, WeightFile
 from repro_track.tensors.weight_files import digest_weight_file, find_file_by_digest
 
 MISSING = "the file is not there"
+"""Stands for the digest of a file that is not there."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,12 @@ def list_weights(record: RunRecord) -> list[PlacedWeight]:
 
 
 def digest_present(path: Path) -> str:
-    """Return the digest of a weight file, or say that it is not there."""
+    """Return the digest of a weight file, or `MISSING` if it is not there."""
     return digest_weight_file(path)[0] if path.is_file() else MISSING
 
 
 def _find_shipped(location: str) -> str:
-    """Weights that ship with the package are wherever the package is."""
+    """Return where weights that ship with the package are now; any other location as it is."""
     inside = re.fullmatch(r".*/repro_track/weights/(?P<name>[^/]+)(?P<rest>/.*)?", location)
     try:
         return find_builtin(inside["name"]) + (inside["rest"] or "") if inside else location

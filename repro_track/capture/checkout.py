@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from repro_track.capture.git import check_remote, describe_git_error, find_top, has_commit, run_git
-from repro_track.capture.source import hash_present
+from repro_track.capture.source import hash_present, name_kept_change
 from repro_track.capture.untracked import unpack_untracked
 from repro_track.config.locations import data_folder
 from repro_track.errors import RefusedError, ReplayError
@@ -158,7 +158,7 @@ def _apply_diffs(plan: SourcePlan, *, kept: Path, target: Path) -> None:
 
 
 def _name_change(kind: str) -> str:
-    return "source/untracked.tar.gz" if kind == "untracked" else f"source/{kind}.diff.txt"
+    return f"source/{name_kept_change(kind)}"
 
 
 def list_kept_digests(source: Source) -> dict[str, str]:
@@ -173,7 +173,11 @@ def list_kept_names(plan: SourcePlan) -> list[str]:
 
 
 def check_kept(path: Path, digest: str) -> None:
-    """Check that an artifact is the one of the record: it is about to become code that runs."""
+    """Check that an artifact is the one of the record: it is about to become code that runs.
+
+    Raises:
+        RefusedError: it is another one, or missing.
+    """
     actual = digest_file(path) if path.is_file() else "nothing"
     if actual != digest:
         raise RefusedError(
@@ -244,8 +248,13 @@ def _restore_submodules(plan: SourcePlan, *, target: Path) -> None:
 
 
 def has_file(plan: SourcePlan, path: str) -> bool:
-    """Whether a file, named from the repository's root, is part of the recorded commit, as the clone at hand knows it;
-    without one it may be, and is looked at once it is restored."""
+    """Return whether a file is part of the recorded commit, as the clone at hand knows it. Without a clone it may be:
+    `True`, and it is looked at once it is restored.
+
+    Args:
+        plan: of the source.
+        path: from the repository's root.
+    """
     if plan.clone is None:
         return True
     try:

@@ -1,7 +1,8 @@
 """Git, asked so that it only answers.
 
-It never runs a hook or a transport that runs commands, never asks for a password, and never gives git a value that it
-could read as an option.
+Git runs here and nowhere else: through GitPython to read the user's repository, through `run_git` for all the rest. It
+never runs a hook or a transport that runs commands, never asks for a password, and never gives git a value that could
+be read as an option.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 
 from repro_track.errors import RefusedError, first_line
 from repro_track.record.redaction import redact_url
-from repro_track.record.schema import Known, Unavailable
+from repro_track.record.schema import Known, Submodule, Unavailable
 
 if TYPE_CHECKING:
     import git
@@ -64,9 +65,50 @@ def read_remote(repository: git.Repo) -> Known[str]:
     return redact_url(next(iter(remote.urls), ""))
 
 
+def read_commit(repository: git.Repo) -> Known[str]:
+    """Read the hash of the commit that is checked out."""
+    try:
+        return repository.head.commit.hexsha
+    except ValueError:
+        return Unavailable(unavailable="the repository has no commit yet")
+
+
+def read_branch(repository: git.Repo) -> Known[str]:
+    """Read the name of the branch that is checked out."""
+    try:
+        return repository.active_branch.name
+    except TypeError:
+        return Unavailable(unavailable="HEAD is detached")
+
+
+def list_untracked(repository: git.Repo) -> list[str]:
+    """List the untracked files that git does not ignore, sorted, by their paths from the repository's root."""
+    names = repository.git.ls_files("--others", "--exclude-standard", "-z").split("\0")
+    return sorted(filter(None, names))
+
+
+def list_submodules(repository: git.Repo, *, root: Path) -> tuple[Submodule, ...]:
+    """List the submodules with the commits that are checked out in them; none where git cannot tell."""
+    import git
+
+    if not (root / ".gitmodules").is_file():
+        return ()
+    try:
+        lines = [line.split() for line in repository.git.submodule("status").splitlines()]
+    except git.GitCommandError:
+        return ()
+    return tuple(Submodule(path=words[1], commit=words[0].lstrip("+-U")) for words in lines)
+
+
 def run_git(*words: str, cwd: Path, variables: Mapping[str, str] | None = None, given: bytes = b"") -> str:
-    """Run git: no hook, no prompt, no variable of a git that called us, no transport that runs commands, and no refresh
-    of the index on the way.
+    """Run git and return what it prints: no hook, no prompt, no variable of a git that called us, no transport that
+    runs commands, and no refresh of the index on the way.
+
+    Args:
+        words: git's; a value from a record comes after `--`, or was checked.
+        cwd: the folder in which it runs.
+        variables: more environment variables.
+        given: its stdin.
 
     Raises:
         subprocess.CalledProcessError: git failed; `stderr` says why.
@@ -82,13 +124,14 @@ def run_git(*words: str, cwd: Path, variables: Mapping[str, str] | None = None, 
 
 
 def describe_git_error(error: subprocess.CalledProcessError) -> str:
-    """Return git's own reason."""
+    """Return git's own reason in one line, without credentials."""
     lines = error.stderr.decode("utf-8", "replace").strip().splitlines()
     return redact_url(lines[-1]) if lines else f"git ended with code {error.returncode}"
 
 
 def scratch_variables(root: Path, *, scratch: Path, index: str) -> dict[str, str]:
-    """Let git write objects and the index into a scratch folder, and read those of the repository."""
+    """Return the variables by which git writes objects and the index into a scratch folder, and still reads the
+    objects of the repository."""
     (scratch / "objects").mkdir(exist_ok=True)
     objects = run_git("rev-parse", "--git-path", "objects", cwd=root).strip()
     return {
@@ -121,7 +164,11 @@ def has_commit(place: Path, commit: str) -> bool:
 
 
 def check_remote(url: str) -> None:
-    """Let through what is a place and nothing else: git's remote helpers (`ext::sh -c …`) run commands."""
+    """Check that a remote is a place and nothing else: git's remote helpers (`ext::sh -c …`) run commands.
+
+    Raises:
+        RefusedError: it is something else.
+    """
     is_scp_like = re.fullmatch(r"[\w.\-]+@[\w.\-]+:[^:].*", url) is not None
     is_path = url.startswith("/")
     if not (is_scp_like or is_path or urlsplit(url).scheme in ("https", "http", "ssh", "git", "file")):

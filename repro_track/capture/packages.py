@@ -103,9 +103,8 @@ class EnvironmentPlan:
     notes: tuple[str, ...]
     folder: str
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether it was made before."""
+    def is_made(self) -> bool:
+        """Return whether the environment is in the cache, complete."""
         return (Path(self.folder) / _COMPLETE).is_file()
 
     @property
@@ -149,7 +148,8 @@ def make_environment_plan(
 
 
 def _plan_package(package: Package, *, relocate: Callable[[str], str]) -> tuple[str | None, str | None, str | None]:
-    """Say how one package comes back: what uv is to install, or the folder it is imported from; and what to tell."""
+    """Return how one package comes back: what uv is to install, or the folder it is imported from; and what to tell.
+    Each may be `None`."""
     exact = f"{package.name}=={package.version}"
     if package.origin == "registry":
         build = _TORCH_BUILD.search(package.version)
@@ -193,7 +193,7 @@ def make_import_path(folders: Iterable[str]) -> list[str]:
 
 
 def restore_environment(plan: EnvironmentPlan) -> None:
-    """Make the environment if it is not there yet, and see that it holds exactly what was planned.
+    """Make the environment if it is not there yet, and check that it holds exactly what was planned.
 
     Raises:
         ReplayError: uv cannot get the interpreter or a package, or what came out differs.
@@ -203,7 +203,7 @@ def restore_environment(plan: EnvironmentPlan) -> None:
     folder = Path(plan.folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if plan.is_ready:
+        if plan.is_made():
             return
         shutil.rmtree(folder, ignore_errors=True)  # what a build that was interrupted left
         _make_venv(plan)
@@ -256,7 +256,11 @@ def _last_words(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _check_packages(plan: EnvironmentPlan) -> None:
-    """Compare what is installed with what was planned, by name and version."""
+    """Check what is installed against what was planned, by name and version.
+
+    Raises:
+        ReplayError: a package is missing, or of another version.
+    """
     site = next((Path(plan.folder) / "lib").glob("python*/site-packages"))
     present = {package.name: package.version for package in capture_packages([str(site)])}
     for requirement in plan.requirements:
@@ -295,7 +299,7 @@ def _to_uv(found: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_missing_folder(value: str) -> bool:
-    """pip passes over an index in a folder that is not there, uv would end."""
+    """Return whether a value is the URL of a folder that is not there: pip passes over it, uv would end."""
     url = urlsplit(value)
     return url.scheme == "file" and not Path(unquote(url.path)).is_dir()
 

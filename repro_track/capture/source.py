@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 from repro_track.capture.git import (
     describe_git_error,
     join_names,
+    list_submodules,
+    list_untracked,
     open_repository,
+    read_branch,
+    read_commit,
     read_diff,
     read_remote,
     run_git,
@@ -27,7 +31,7 @@ from repro_track.capture.untracked import SIZE_LIMIT_BYTES, pack_untracked, unpa
 from repro_track.errors import ReproTrackError, first_line
 from repro_track.record.names import BUNDLE_NAME
 from repro_track.record.redaction import has_secret, is_secret_file
-from repro_track.record.schema import Known, Source, Submodule, Unavailable
+from repro_track.record.schema import Known, Source, Unavailable
 from repro_track.tensors.digests import digest_bytes, digest_file
 
 if TYPE_CHECKING:
@@ -78,6 +82,7 @@ def capture_source(
 
 
 def _keep_script(script: Path, *, folder: Path) -> str:
+    """Keep the script unless a secret is in it; return its digest either way."""
     content = script.read_bytes()
     if not has_secret(content):
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,15 +94,7 @@ def _capture_repository(
     repository: git.Repo, *, script_digest: Known[str], folder: Path, exclude: tuple[Path, ...], limit: int
 ) -> Source:
     root = Path(repository.working_tree_dir or repository.git_dir)
-    try:
-        commit: Known[str] = repository.head.commit.hexsha
-    except ValueError:
-        commit = Unavailable(unavailable="the repository has no commit yet")
-    try:
-        branch: Known[str] = repository.active_branch.name
-    except TypeError:
-        branch = Unavailable(unavailable="HEAD is detached")
-
+    commit = read_commit(repository)
     changes: dict[str, Known[str]] = {}
     left_out: dict[str, str] = {}
     tree: Known[str]
@@ -107,38 +104,33 @@ def _capture_repository(
         for kind, words in (("staged", ("--cached",)), ("unstaged", ())):
             diff = read_diff(repository, *words)
             if diff:
-                changes[kind] = _keep(diff, folder / f"{kind}.diff.txt", limit=limit, what=f"the {kind} diff")
+                target = folder / name_kept_change(kind)
+                changes[kind] = _keep_diff(diff, target, limit=limit, what=f"the {kind} diff")
         kept, left_out = _choose_untracked(repository, root=root, exclude=exclude)
         if kept:
-            changes["untracked"] = pack_untracked(kept, root=root, target=folder / "untracked.tar.gz", limit=limit)
+            target = folder / name_kept_change("untracked")
+            changes["untracked"] = pack_untracked(kept, root=root, target=target, limit=limit)
         tree = _prove_tree(root, commit=commit, changes=changes, untracked=kept, folder=folder)
     return Source(
         repository=str(root),
         commit=commit,
-        branch=branch,
+        branch=read_branch(repository),
         remote=read_remote(repository),
         dirty=bool(changes or left_out),
         changes=changes,
         left_out=left_out,
-        submodules=_list_submodules(repository, root=root),
+        submodules=list_submodules(repository, root=root),
         script_sha256=script_digest,
         tree=tree,
     )
 
 
-def _list_submodules(repository: git.Repo, *, root: Path) -> tuple[Submodule, ...]:
-    import git
-
-    if not (root / ".gitmodules").is_file():
-        return ()
-    try:
-        lines = [line.split() for line in repository.git.submodule("status").splitlines()]
-    except git.GitCommandError:
-        return ()
-    return tuple(Submodule(path=words[1], commit=words[0].lstrip("+-U")) for words in lines)
+def name_kept_change(kind: str) -> str:
+    """Name the file under `source/` that holds the changes of a kind: `staged`, `unstaged` or `untracked`."""
+    return "untracked.tar.gz" if kind == "untracked" else f"{kind}.diff.txt"
 
 
-def _keep(content: bytes, target: Path, *, limit: int, what: str) -> Known[str]:
+def _keep_diff(content: bytes, target: Path, *, limit: int, what: str) -> Known[str]:
     if len(content) > limit:
         return Unavailable(unavailable=f"{what} has {len(content)} bytes, more than {limit}")
     if has_secret(content):
@@ -151,12 +143,11 @@ def _keep(content: bytes, target: Path, *, limit: int, what: str) -> Known[str]:
 def _choose_untracked(
     repository: git.Repo, *, root: Path, exclude: tuple[Path, ...]
 ) -> tuple[list[str], dict[str, str]]:
-    """Choose the untracked files that git does not ignore; also say which were left out and why."""
-    names = repository.git.ls_files("--others", "--exclude-standard", "-z").split("\0")
+    """Return the untracked files that are kept, and those that are left out with the reason."""
     # a folder that the whole repository is in says nothing about its files: restored source is in one of ours
     outside = tuple(path.absolute() for path in exclude if path.absolute() not in root.parents)
     kept, left_out = [], {}
-    for name in sorted(filter(None, names)):
+    for name in list_untracked(repository):
         path = root / name
         if any(path == other or other in path.parents for other in outside):
             continue
@@ -233,11 +224,11 @@ def _hash_kept(root: Path, *, commit: str, changes: Mapping[str, Known[str]], fo
     run_git("read-tree", commit, cwd=root, variables=variables)
     for kind in ("staged", "unstaged"):
         if kind in changes:
-            patch = str((folder / f"{kind}.diff.txt").absolute())
+            patch = str((folder / name_kept_change(kind)).absolute())
             run_git("apply", "--cached", "--whitespace=nowarn", patch, cwd=root, variables=variables)
     if "untracked" in changes:
         files = scratch / "files"
-        names = unpack_untracked(folder / "untracked.tar.gz", files)
+        names = unpack_untracked(folder / name_kept_change("untracked"), files)
         words = (f"--work-tree={files}", "update-index", "--add", "-z", "--stdin")
         git_folder = root / run_git("rev-parse", "--git-dir", cwd=root).strip()
         run_git(f"--git-dir={git_folder}", *words, cwd=files, variables=variables, given=join_names(names))

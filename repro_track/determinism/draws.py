@@ -33,7 +33,7 @@ def find_draws(
 
     Args:
         call: what is repeated; what it returns or raises is of no interest.
-        before: the global states (`seeding.read_globals`) in which the first call began.
+        before: the global states (`global_generators.read_globals`) in which the first call began.
         after: those in which it ended.
 
     Returns:
@@ -82,7 +82,7 @@ class _Watch:
     def _compare(self) -> None:
         is_new = False
         for name, state in self._states.items():
-            now = _read(name)
+            now = _read_global_state(name)
             if not is_same_state(now, state):
                 self._states[name] = now
                 is_new = True
@@ -110,7 +110,7 @@ def _name_place(frame: FrameType, line: int) -> str:
     return f"{place}, from {_shorten(caller.f_code.co_filename)}:{caller.f_lineno} in {caller.f_code.co_name}"
 
 
-def _read(name: str) -> Any:
+def _read_global_state(name: str) -> Any:
     if name == "python":
         return random.getstate()
     if name == "numpy":

@@ -96,16 +96,16 @@ class GeneratorWatch:
 
     def __post_init__(self) -> None:
         for index, generator in enumerate(self.generators):
-            self.states[self._name(index)] = read_state(generator)
+            self.states[self._name_generator(index)] = read_state(generator)
             self.seeds.append(generator.initial_seed())
 
-    def _name(self, index: int) -> str:
+    def _name_generator(self, index: int) -> str:
         return f"{self.prefix}.generator{index}"
 
     @contextlib.contextmanager
     def rewound(self) -> Iterator[None]:
         """Put every generator back to where `finish` says that the call began, and afterwards to where it ended."""
-        states = [self.states[f"{self._name(index)}.before"] for index in range(len(self.generators))]
+        states = [self.states[f"{self._name_generator(index)}.before"] for index in range(len(self.generators))]
         ends = [read_state(generator) for generator in self.generators]
         for generator, state in zip(self.generators, states, strict=True):
             restore_state(generator, state)
@@ -116,10 +116,10 @@ class GeneratorWatch:
                 restore_state(generator, state)
 
     def finish(self) -> tuple[GeneratorPart, ...]:
-        """Read the states after the call and give the record's parts; `states` then holds both, for safetensors."""
+        """Read the states after the call and return the record's parts; `states` then holds both, for safetensors."""
         parts = []
         for index, generator in enumerate(self.generators):
-            name = self._name(index)
+            name = self._name_generator(index)
             before, after = self.states.pop(name), read_state(generator)
             self.states[f"{name}.before"], self.states[f"{name}.after"] = before, after
             parts.append(

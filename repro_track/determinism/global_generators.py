@@ -47,7 +47,8 @@ def is_same_state(one: Any, other: Any) -> bool:
 
 
 def list_moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """List the global generators whose state is another one now; a GPU's that came into use meanwhile is not known."""
+    """Return the names of the global generators that moved. A GPU first used in between has no earlier state and is
+    skipped."""
     return [name for name in before if name in after and not is_same_state(before[name], after[name])]
 
 
@@ -67,7 +68,7 @@ def pack_globals(states: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def restore_globals(packed: Mapping[str, np.ndarray]) -> None:
-    """Put global states back that `pack_globals` gave; those that are not among them stay as they are."""
+    """Put back the global states that `pack_globals` packed; generators that are not among them stay as they are."""
     import torch
 
     states = read_globals()
@@ -125,7 +126,7 @@ class GlobalsWatch:
         self._before = {name: _digest_state(state) for name, state in read_globals().items()}
 
     def check(self) -> tuple[GlobalGenerator, ...]:
-        """Say of each global generator whether something drew from it since the run began."""
+        """Return of each global generator whether something drew from it since the run began."""
         now = {name: _digest_state(state) for name, state in read_globals().items()}
         parts = []
         for name in dict.fromkeys([*self._before, *now]):
@@ -148,7 +149,7 @@ class GlobalsWatch:
 
 @contextlib.contextmanager
 def rewound_globals(states: dict[str, Any]) -> Iterator[None]:
-    """Put the global generators back to what `read_globals` gave before, and afterwards to where they are now."""
+    """Put the global generators back to states that `read_globals` returned, and at the end to where they are now."""
     ends = read_globals()
     _write_globals(states)
     try:

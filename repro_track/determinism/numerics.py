@@ -120,7 +120,9 @@ def _list_settings() -> tuple[Setting, ...]:
         Setting("num_threads", torch.get_num_threads, torch.set_num_threads),
         Setting("num_interop_threads", torch.get_num_interop_threads),
         Setting(
-            "default_dtype", lambda: _name(torch.get_default_dtype()), lambda v: torch.set_default_dtype(_dtype(v))
+            "default_dtype",
+            lambda: _name_dtype(torch.get_default_dtype()),
+            lambda v: torch.set_default_dtype(_find_dtype(v)),
         ),
         Setting("default_device", lambda: str(torch.get_default_device()), _write_default_device),
         *(setting for device in ("cpu", "cuda") for setting in _list_autocast_settings(device)),
@@ -145,8 +147,8 @@ def _list_autocast_settings(device: str) -> tuple[Setting, Setting]:
         ),
         Setting(
             f"autocast_dtype.{device}",
-            lambda: _name(torch.get_autocast_dtype(device)),
-            lambda value: torch.set_autocast_dtype(device, _dtype(value)),
+            lambda: _name_dtype(torch.get_autocast_dtype(device)),
+            lambda value: torch.set_autocast_dtype(device, _find_dtype(value)),
         ),
     )
 
@@ -155,11 +157,11 @@ def _read_enum(member: Any) -> str:
     return member.name.lower()
 
 
-def _name(dtype: Any) -> str:
+def _name_dtype(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _dtype(name: str) -> Any:
+def _find_dtype(name: str) -> Any:
     return getattr(sys.modules["torch"], name)
 
 

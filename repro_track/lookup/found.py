@@ -90,7 +90,8 @@ class FoundRun:
         return self._load_tensors(OUTPUT_TENSORS_NAME, target)
 
     def load_exact(self, target: Path) -> Exact:
-        """Load the exact outputs and latents, which are compared where digests differ; empty where they cannot be had."""
+        """Load the exact outputs and latents, which are compared where digests differ; empty where they cannot be
+        had."""
         return Exact(self.load_output_tensors(target), self._load_tensors(LATENTS_NAME, target))
 
     def _load_tensors(self, name: str, target: Path) -> dict[str, HostTensor]:

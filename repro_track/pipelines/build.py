@@ -24,7 +24,7 @@ from repro_track.record.schema import Component, WeightFile
 
 
 def resolve_location(config: PipelineConfig) -> str:
-    """Say where the pipeline is: an absolute folder, or a Hub repository's id.
+    """Return where the pipeline is: an absolute folder, or a Hub repository's id.
 
     Raises:
         UsageError: neither or both are given, or the folder is not there or holds no pipeline.
@@ -137,8 +137,8 @@ def _load(config: PipelineConfig, *, location: str, torch_dtype: Any) -> Any:
 
 @contextlib.contextmanager
 def _deprecated_found(location: str, *, revision: str | None) -> Iterator[bool]:
-    """Let diffusers' loader find the classes that it has moved into `pipelines.deprecated`, where it does not look
-    itself (0.42: UnCLIP, Stable Cascade); return whether the pipeline names any."""
+    """Put the classes that diffusers has moved into `pipelines.deprecated` (0.42: UnCLIP, Stable Cascade) where its
+    loader looks, for a block; yield whether the pipeline names any."""
     import diffusers
     from diffusers import pipelines
     from diffusers.pipelines import deprecated
@@ -164,7 +164,7 @@ def _deprecated_found(location: str, *, revision: str | None) -> Iterator[bool]:
 
 
 def _quieten_diffusers() -> None:
-    """No bar for loading: a person sees the denoising steps, a log sees neither."""
+    """Turn off the bars of loading: a person sees the denoising steps, a log sees neither."""
     from diffusers.utils import logging
 
     logging.disable_progress_bar()

@@ -137,7 +137,7 @@ def apply_switches(pipe: Any, wanted: Mapping[str, Any]) -> None:
 
 
 def _flatten_switches(wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Hydra makes nested mappings of `switches.vae.enable_tiling=true`: give the dotted names again."""
+    """Yield switches by dotted names: Hydra makes nested mappings of `switches.vae.enable_tiling=true`."""
     for key, value in wanted.items():
         if isinstance(value, Mapping) and not _is_switch(key.rpartition(".")[2]):
             yield from ((f"{key}.{inner}", given) for inner, given in value.items())
@@ -174,7 +174,8 @@ def _split_arguments(given: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _to_torch(value: Any) -> Any:
-    """Let a config name torch's own constants: `torch.bfloat16`, `torch.channels_last`."""
+    """Return torch's own constant for its name in a config (`torch.bfloat16`, `torch.channels_last`); else the
+    value."""
     if isinstance(value, str) and value.startswith("torch."):
         import torch
 

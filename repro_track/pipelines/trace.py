@@ -57,8 +57,8 @@ class TraceCollector:
             self._pending[column] = f"unavailable: {first_line(error)}"
 
     def _choose(self, tensors: list[Any]) -> list[Any]:
-        """Of a top-level block's output take the first tensor: what it hands on; the skip connections behind it are
-        what it was made of, and reading them costs more than all the rest."""
+        """Return of a top-level block's output the first tensor, which it hands on: the skip connections behind it are
+        what it was made of, and reading them costs more than all the rest. Of a module's output return all."""
         return tensors if self._level == "modules" else tensors[:1]
 
     def on_step(self, scheduler: str, timestep: Any, sample: Any, result: Any) -> None:
@@ -193,7 +193,7 @@ def _watched_scheduler(scheduler: Any, *, name: str, collector: TraceCollector) 
     """
     original = type(scheduler)
     watched = {
-        method: _make_watched(getattr(original, method), name=name, collector=collector)
+        method: _make_watched_step(getattr(original, method), name=name, collector=collector)
         for method in _STEP_METHODS
         if hasattr(original, method)
     }
@@ -205,7 +205,7 @@ def _watched_scheduler(scheduler: Any, *, name: str, collector: TraceCollector) 
         scheduler.__class__ = original
 
 
-def _make_watched(step: Any, *, name: str, collector: TraceCollector):
+def _make_watched_step(step: Any, *, name: str, collector: TraceCollector):
     signature = inspect.signature(step)
 
     @functools.wraps(step)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from repro_track.attempt.log import log_failure, log_replay, log_variation, start_run
-from repro_track.attempt.perform import Outcome, perform
+from repro_track.attempt.perform import Outcome, perform_attempt
 from repro_track.attempt.workspace import Attempt, prepared, sweep_workspaces
 from repro_track.compare.findings import Findings, compare_second_calls
 from repro_track.compare.verdict import VERDICTS, Tolerance, is_good_enough
@@ -69,7 +69,7 @@ def replay_run(run: NamedRun, *, request: Request, console: Console, quiet: bool
     with _planned(run, request=request) as (attempt, profile):
         print_plan(attempt, choice=attempt.handover.choice, console=console)
         check_trust(attempt, request=request, would_run=list_what_would_run(attempt))
-        outcome = perform(attempt, profile=profile, meanwhile=attempt.found.open, quiet=quiet)
+        outcome = perform_attempt(attempt, profile=profile, meanwhile=attempt.found.open, quiet=quiet)
         if request.changes:
             return _conclude_variation(outcome, request=request, console=console)
         return _conclude(outcome, request=request, profile=profile, console=console)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro_track.attempt.log import log_replay, start_run
-from repro_track.attempt.perform import Outcome, perform
+from repro_track.attempt.perform import Outcome, perform_attempt
 from repro_track.attempt.workspace import prepared
 from repro_track.compare.differences import Difference
 from repro_track.compare.findings import (
@@ -58,11 +58,11 @@ class TrialRunner:
             ReplayError, RefusedError: it could not be run.
         """
         settings = dataclasses.replace(settings or Settings(), focus=self.focus)
-        with prepared(self.found, choice=choice, settings=settings) as planned:
-            outcome = perform(planned, profile=self.profile, quiet=True)
+        with prepared(self.found, choice=choice, settings=settings) as attempt:
+            outcome = perform_attempt(attempt, profile=self.profile, quiet=True)
             if outcome.actual.status != "finished":
                 raise ReplayError(f"the trial failed: {outcome.actual.error}")
-            run = start_run(planned, store=self.store, name=name, parent=self.parent)
+            run = start_run(attempt, store=self.store, name=name, parent=self.parent)
             tags = make_trial_tags(self.found.address, verdict=outcome.comparison.verdict, name=name)
             log_replay(outcome, run, store=self.store, findings=Findings(), tags=tags)
             return outcome.actual, outcome.comparison.verdict, run.run_id
@@ -94,7 +94,7 @@ def localize(first: Outcome, *, runner: TrialRunner) -> Location:
     recorded digest of every step. Where it does not, what the record itself holds is compared.
     """
     settings = Settings(trace="modules", inputs=True)
-    differences = _list_differences(first)
+    differences = _list_all_differences(first)
     restorable, _ = list_restorable(runner.found, differences, kept=first.attempt.handover.choice)
     with shown_progress(runner.console, "tracing both sides", total=2) as advance:
         choice = first.attempt.handover.choice
@@ -124,7 +124,7 @@ def _reproduces_steps(recorded: Sequence[PipelineCall], actual: Sequence[Pipelin
 # --- explain ------------------------------------------------------------------------------------------------------
 
 
-def _list_differences(first: Outcome) -> tuple[Difference, ...]:
+def _list_all_differences(first: Outcome) -> tuple[Difference, ...]:
     """List what differs, before and after the run, each place once, the likeliest causes first."""
     found = {one.place: one for one in (*first.comparison.differences, *first.attempt.plan.differences)}
     return tuple(sorted(found.values(), key=lambda one: one.rank))
@@ -150,8 +150,8 @@ def _can_restore(found: FoundRun, label: str) -> bool:
         return False
     others = {"code", "weights", "env", "numerics"} - {label}
     try:
-        with prepared(found, choice=Choice(frozenset(others))) as planned:
-            return label == "weights" or planned.plan.move is not None
+        with prepared(found, choice=Choice(frozenset(others))) as attempt:
+            return label == "weights" or attempt.plan.move is not None
     except (ReplayError, RefusedError):
         return False
 
@@ -173,7 +173,7 @@ def find_causes(first: Outcome, *, budget: int, runner: TrialRunner) -> Explanat
         budget: the most trials.
         runner: runs and logs trials.
     """
-    differences = _list_differences(first)
+    differences = _list_all_differences(first)
     factors, others = list_restorable(runner.found, differences, kept=first.attempt.handover.choice)
     base = _make_base(first.attempt.handover.choice, factors)
     trials: list[Trial] = []
@@ -185,11 +185,11 @@ def find_causes(first: Outcome, *, budget: int, runner: TrialRunner) -> Explanat
         return Explanation(proven, is_minimal, possible, differences, tuple(trials), text)
 
     if not factors:
-        return finish((), is_minimal=False, text=_say_nothing_restorable(differences))
+        return finish((), is_minimal=False, text=_describe_nothing_restorable(differences))
     with shown_progress(runner.console, "trials", total=budget) as advance:
         falls_short = _make_test(base, trials, budget=budget, runner=runner, advance=advance)
         if falls_short(frozenset()) is not False:
-            return finish((), is_minimal=False, text=_say_not_enough(trials[0], factors, others))
+            return finish((), is_minimal=False, text=_describe_not_enough(trials[0], factors, others))
         proven: list[str] = []
         is_minimal = True
         rest = factors
@@ -200,7 +200,9 @@ def find_causes(first: Outcome, *, budget: int, runner: TrialRunner) -> Explanat
             rest = tuple(label for label in rest if label not in found)
             if not certain or not rest or not falls_short(frozenset(rest)):
                 break
-    return finish(tuple(proven), is_minimal=is_minimal, text=_say_proven(proven, is_minimal, differences, len(trials)))
+    return finish(
+        tuple(proven), is_minimal=is_minimal, text=_describe_proven(proven, is_minimal, differences, len(trials))
+    )
 
 
 def _make_test(
@@ -232,7 +234,7 @@ def _make_test(
     return falls_short
 
 
-def _say_nothing_restorable(differences: Sequence[Difference]) -> str:
+def _describe_nothing_restorable(differences: Sequence[Difference]) -> str:
     if not differences:
         return (
             "nothing that is recorded differs: the run itself is not deterministic, or something that is not recorded "
@@ -241,14 +243,14 @@ def _say_nothing_restorable(differences: Sequence[Difference]) -> str:
     return "nothing that differs can be restored here one by one; every difference is only a possible cause"
 
 
-def _say_not_enough(trial: Trial, factors: Sequence[str], others: Sequence[str]) -> str:
+def _describe_not_enough(trial: Trial, factors: Sequence[str], others: Sequence[str]) -> str:
     if trial.verdict is None:
         return f"with everything restored the run cannot be run ({trial.error}): no cause can be proven"
     remaining = f"; what cannot be restored here: {', '.join(others)}" if others else ""
     return f"with {', '.join(factors)} restored the verdict is still {trial.verdict}: none of them is the whole cause{remaining}"
 
 
-def _say_proven(proven: Sequence[str], is_minimal: bool, differences: Sequence[Difference], number: int) -> str:
+def _describe_proven(proven: Sequence[str], is_minimal: bool, differences: Sequence[Difference], number: int) -> str:
     parts = []
     for label in proven:
         one = next((one for one in differences if find_factor(one.place) == label), None)

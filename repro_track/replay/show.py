@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def print_plan(planned: Attempt, *, choice: Choice, console: Console) -> None:
+def print_plan(attempt: Attempt, *, choice: Choice, console: Console) -> None:
     """Print the plan, what of the run is compared, and what differs here: restored, and as it is."""
     from rich.text import Text
 
-    plan = planned.plan
-    for line in render_plan(plan, planned.found.record, choice=choice):
+    plan = attempt.plan
+    for line in render_plan(plan, attempt.found.record, choice=choice):
         console.print(Text(line))
-    if planned.found.how:
-        console.print(Text(f"  found     {planned.found.how}"))
-    if alone := str(planned.handover.settings.focus):
+    if attempt.found.how:
+        console.print(Text(f"  found     {attempt.found.how}"))
+    if alone := str(attempt.handover.settings.focus):
         console.print(f"  compared  {alone} alone")
     print_differences(plan.restored, console=console, title="Different here, and restored")
     print_differences(plan.differences, console=console, title="Different here, and it stays")
 
 
-def list_what_would_run(planned: Attempt) -> Iterable[str]:
+def list_what_would_run(attempt: Attempt) -> Iterable[str]:
     """List what an attempt would start, as lines of printable text: command, who logged it, code, packages, targets."""
-    record, plan = planned.found.record, planned.plan
+    record, plan = attempt.found.record, attempt.plan
     machine = record.environment.machine
     lines = [
         f"command  {render_command(plan)}",
@@ -69,7 +69,7 @@ def render_plan(plan: ReplayPlan, record: RunRecord, *, choice: Choice) -> list[
     else:
         code = "the present program; the config is the command" if record.command.is_config else "as it is here"
     if plan.packages:
-        ready = "made before" if plan.packages.is_ready else "to be installed with uv"
+        ready = "made before" if plan.packages.is_made() else "to be installed with uv"
         packages = f"restored: Python {plan.packages.python}, {len(plan.packages.requirements)} packages, {ready}"
     else:
         packages = "as they are here" + (", which is as recorded" if choice.restores("env") else "")

@@ -24,7 +24,7 @@ TRUSTED_PACKAGES = (
 """What a `_target_` of somebody else's config may come from; `--allow` adds to it."""
 
 
-def check_trust(planned: Attempt, *, request: Request, would_run: Iterable[str]) -> None:
+def check_trust(attempt: Attempt, *, request: Request, would_run: Iterable[str]) -> None:
     """Refuse to start somebody's code: only what this user's own process logged here runs without being asked for.
 
     The record in the ledger is this machine's own word for it; code, changes and notebook cells are compared with its
@@ -32,14 +32,14 @@ def check_trust(planned: Attempt, *, request: Request, would_run: Iterable[str])
     from known packages and the recorded source itself.
 
     Args:
-        planned: the attempt that would be started.
+        attempt: the attempt that would be started.
         request: what the person asked, with their consent.
         would_run: what would be started, as lines of text for the message.
 
     Raises:
         RefusedError: with what would be started.
     """
-    found, record = planned.found, planned.found.record
+    found, record = attempt.found, attempt.found.record
     is_kept_here = found.folder is not None and data_folder() in found.folder.parents
     known = ledger.recall(found.run_id) if found.run_id else None
     if is_kept_here or known == record:
@@ -51,7 +51,7 @@ def check_trust(planned: Attempt, *, request: Request, would_run: Iterable[str])
             expected="a run of this machine and user",
             advice="look at it with repro-track show, then give --trust if you know where it is from",
         )
-    allowed = {*TRUSTED_PACKAGES, *request.allowed, *_list_own_packages(planned)}
+    allowed = {*TRUSTED_PACKAGES, *request.allowed, *_list_own_packages(attempt)}
     for target in list_targets(record.config.resolved, [*record.command.argv, *record.config.overrides]):
         if target.partition(".")[0] not in allowed:
             raise RefusedError(
@@ -61,9 +61,9 @@ def check_trust(planned: Attempt, *, request: Request, would_run: Iterable[str])
             )
 
 
-def _list_own_packages(planned: Attempt) -> set[str]:
+def _list_own_packages(attempt: Attempt) -> set[str]:
     """Name the top-level modules of the recorded source: its own config may name its own classes."""
-    code = planned.plan.code
+    code = attempt.plan.code
     if code is None or code.clone is None:
         return set()
     return {name.removesuffix(".py") for name in list_top_level(code)}

@@ -46,7 +46,7 @@ def shorten_digest(digest: str) -> str:
 
 
 def list_caveats(record: RunRecord) -> list[str]:
-    """Say in sentences what may keep this run from coming out again, and what is proven about its randomness."""
+    """List in sentences what may keep this run from coming out again, and what is proven about its randomness."""
     caveats = []
     if record.seeds.closed:
         caveats.append("Seed-closed: every random draw came from a recorded generator.")
@@ -67,7 +67,7 @@ def list_caveats(record: RunRecord) -> list[str]:
 
 
 def list_findings(findings: Findings) -> list[str]:
-    """Say what was found beyond the comparison, a sentence each."""
+    """List what was found beyond the comparison, a sentence each."""
     return [part.text for part in vars(findings).values() if part is not None]
 
 

@@ -58,11 +58,11 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Begin, or go on with the sweep that `sweep.run` names."""
         try:
-            self._start(config)
+            self._begin_or_go_on(config)
         except ReproTrackError as error:
             _failed.append(error)
 
-    def _start(self, config: DictConfig) -> None:
+    def _begin_or_go_on(self, config: DictConfig) -> None:
         from omegaconf import read_write
 
         given = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
@@ -78,7 +78,7 @@ class SweepCallback(Callback):
             }
             store.reopen_run(run)
         else:
-            run = _begin(store, words, experiment=config.store.experiment_name, name=config.name)
+            run = _begin_sweep(store, words, experiment=config.store.experiment_name, name=config.name)
         _begun.append(Sweep(store, run, words))
         more = [f"++sweep.run={run.run_id}", *(f"++sweep.done.{key}={member}" for key, member in done.items())]
         # the launcher composes every job's config with these, in whichever process it runs
@@ -86,7 +86,7 @@ class SweepCallback(Callback):
             config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, *more]
 
 
-def _begin(store: Store, words: Sequence[str], *, experiment: str, name: str | None) -> StoredRun:
+def _begin_sweep(store: Store, words: Sequence[str], *, experiment: str, name: str | None) -> StoredRun:
     shown = shlex.join(word for word in words if not word.startswith("hydra."))
     run = store.start_run(
         experiment=experiment,
@@ -178,7 +178,7 @@ def end_sweep(*, is_failed: bool) -> StoredRun | None:
         return None
     varied = find_varied([words for _, words in members])
     labelled = sorted(
-        ((_label(words, varied), words, member) for member, words in members), key=lambda one: _to_natural(one[0])
+        ((_make_label(words, varied), words, member) for member, words in members), key=lambda one: _to_natural(one[0])
     )
     rows = [(member.run_id, label, member.status or "running") for label, _, member in labelled]
     words = shlex.join(["-m", *leave_out_sweep(sweep.words)])
@@ -216,17 +216,19 @@ def find_varied(lists: Sequence[Sequence[str]]) -> list[str]:
     >>> find_varied([["a=1", "b=0"], ["a=2", "b=0"]])
     ['a']
     """
-    members = [_by_key(words) for words in lists]
+    members = [_map_by_key(words) for words in lists]
     keys = dict.fromkeys(key for member in members for key in member)
     return [key for key in keys if len({member.get(key) for member in members}) > 1]
 
 
-def _by_key(words: Sequence[str]) -> dict[str, str]:
+def _map_by_key(words: Sequence[str]) -> dict[str, str]:
+    """Return overrides by the keys that they set."""
     return {word.partition("=")[0]: word for word in words}
 
 
-def _label(words: Sequence[str], varied: Sequence[str]) -> str:
-    given = _by_key(words)
+def _make_label(words: Sequence[str], varied: Sequence[str]) -> str:
+    """Return the overrides of a member that vary in its sweep."""
+    given = _map_by_key(words)
     return " ".join(given[key] for key in varied if key in given)
 
 
