@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from repro_track.config.schema import RunConfig
-from repro_track.errors import ReproTrackError
+from repro_track.errors import ExitCode, ReproTrackError
 from repro_track.run.from_config import run_config
 
 
@@ -25,7 +25,7 @@ def main(words: Sequence[str]) -> int:
     except ReproTrackError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    return 0
+    return ExitCode.SUCCESS
 
 
 if __name__ == "__main__":
