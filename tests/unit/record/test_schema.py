@@ -1,5 +1,8 @@
 """Promises of schema.py: a record is frozen, keeps inside its folder, and a command says what it is."""
 
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -94,3 +97,21 @@ def test_records_are_frozen(make_record):
     """Nothing in a record can be assigned to."""
     with pytest.raises(ValidationError):
         make_record().seeds.root = 5
+
+
+PACKAGE = Path(__file__).parents[3] / "repro_track"
+COMPARED = re.compile(r"\b(command|started|output|raw)\.kind\s*(==|!=|in\b|not in\b)")
+
+
+def test_nobody_compares_the_kind_of_a_command_or_an_output():
+    """What there is to know of a command it says itself, and of a kind of output its row does: no module compares
+    their words, so that a new one is added in one place. The pattern finds such a comparison where there is one."""
+    found = [
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if COMPARED.search(line)
+    ]
+    assert found == []
+    assert COMPARED.search('if record.command.kind == "config":')
+    assert COMPARED.search('if output.kind in ("image", "video")')
