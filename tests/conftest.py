@@ -134,6 +134,12 @@ def tiny_pipeline():
 
 
 @pytest.fixture(scope="session")
+def records() -> Path:
+    """The folder of kept records, of every schema that was ever released."""
+    return RECORDS
+
+
+@pytest.fixture(scope="session")
 def make_record():
     """Make a record that differs from a kept one in the given places: `{"seeds.root": 4}`.
 
