@@ -21,7 +21,7 @@ def call(*words, program=cli.main):
 
 @pytest.mark.parametrize("command", sorted({*COMMANDS} - {"run"}))
 def test_every_command_explains_itself(command):
-    """`--help` and `-h` are the same text, on stdout, with the first line of what the command does; `run`'s is Hydra's."""
+    """`--help` and `-h` are the same text, on stdout, with what the command does; `run`'s is Hydra's."""
     result = call(command, "--help")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith(f"Usage: main {command}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-RUNNER = Path(__file__).parents[1] / ".ci" / "suites.py"
+RUNNER = Path(__file__).parents[2] / ".ci" / "suites.py"
 
 MAKEFILE = """
 good:
