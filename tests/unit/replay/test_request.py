@@ -76,7 +76,7 @@ def test_a_summary_is_for_an_experiment_or_ci():
 
 
 def make_result(worst, *, required="bit-exact", findings=None):
-    exact = {"expected_exact": Exact(), "actual_exact": Exact(), "tolerance": Tolerance("none", 0.0, 0.0, {})}
+    exact = {"expected_exact": Exact(), "actual_exact": Exact(), "tolerance": Tolerance("none", {}, {})}
     comparison = compare_runs(RECORD, RECORD, **exact)
     run = StoredRun("a" * 32, "1", "file:///nowhere", "http://127.0.0.1")
     return ReplayResult(FoundRun(RECORD), run, comparison, findings or Findings(), (), worst, required)

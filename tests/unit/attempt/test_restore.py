@@ -1,0 +1,115 @@
+"""Promises of restore.py: the child gets the config with what is pinned, found elsewhere or changed, and no artifact
+that is not the recorded one."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from repro_track.attempt.restore import load_into, restore_recorded
+from repro_track.attempt.weights import MISSING, WeightPlan
+from repro_track.errors import RefusedError, ReplayError
+from repro_track.record.choice import make_choice
+from repro_track.record.handover import Settings
+from repro_track.record.names import CONFIG_NAME
+from repro_track.record.reading import read_record
+from repro_track.tensors.digests import digest_file
+from tests.unit.attempt.attempts import make_attempt
+
+RECORDS = Path(__file__).parents[2] / "data" / "records"
+CONFIG, SCRIPT = read_record(RECORDS / "v1.json"), read_record(RECORDS / "v2.json")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_TRACK_HOME", str(tmp_path / "home"))
+
+
+def read_config(attempt):
+    return yaml.safe_load((attempt.handover.folder / CONFIG_NAME).read_text())
+
+
+def test_the_config_is_the_recorded_one_with_its_changes(tmp_path):
+    """The child's config says what the record says; a variation's has the changed key, and the record stays."""
+    (tmp_path / "a").mkdir()
+    plain, varied = (tmp_path / "a"), tmp_path
+    attempt = make_attempt(CONFIG, plain)
+    restore_recorded(attempt)
+    assert read_config(attempt)["seed"] == CONFIG.config.resolved["seed"]
+    changed = make_attempt(CONFIG, varied, settings=Settings(changes=("seed=7",)))
+    restore_recorded(changed)
+    assert read_config(changed)["seed"] == 7
+    assert CONFIG.config.resolved["seed"] != 7
+
+
+def make_saved(folder):
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    (folder / "unet" / "weights.safetensors").write_bytes(b"changed")
+    return folder
+
+
+def test_weights_found_elsewhere_are_loaded_from_there(tmp_path):
+    """The child loads a folder of links that looks like the recorded one, in which the found file stands for the
+    changed one; the recorded folder is not touched."""
+    base, other = make_saved(tmp_path / "model"), tmp_path / "found.safetensors"
+    other.write_bytes(b"recorded")
+    recorded = base / "unet" / "weights.safetensors"
+    resolved = {**CONFIG.config.resolved, "pipeline": {**CONFIG.config.resolved["pipeline"], "path": str(base)}}
+    record = CONFIG.model_copy(update={"config": CONFIG.config.model_copy(update={"resolved": resolved})})
+    weights = (WeightPlan("place", str(recorded), "a" * 64, "b" * 64, str(other)),)
+    attempt = make_attempt(record, tmp_path, weights=weights)
+    restore_recorded(attempt)
+    shadow = Path(read_config(attempt)["pipeline"]["path"])
+    assert (shadow / "unet" / "weights.safetensors").read_bytes() == b"recorded"
+    assert (shadow / "model_index.json").is_file()
+    assert recorded.read_bytes() == b"changed"
+
+
+def test_a_folder_that_is_gone_is_an_error(tmp_path):
+    """Weights alone are no pipeline: where the folder is gone and the file found lies in none like it, nothing runs."""
+    other = tmp_path / "found.safetensors"
+    other.write_bytes(b"recorded")
+    base = tmp_path / "gone"
+    resolved = {**CONFIG.config.resolved, "pipeline": {**CONFIG.config.resolved["pipeline"], "path": str(base)}}
+    record = CONFIG.model_copy(update={"config": CONFIG.config.model_copy(update={"resolved": resolved})})
+    weights = (WeightPlan("place", str(base / "unet" / "weights.safetensors"), "a" * 64, MISSING, str(other)),)
+    with pytest.raises(ReplayError, match="the pipeline's folder"):
+        restore_recorded(make_attempt(record, tmp_path, weights=weights))
+
+
+def test_only_the_recorded_script_is_restored(tmp_path):
+    """A script that was kept comes back; one with other bytes in the store is refused before it could run."""
+    for name, content in (("good", "print()\n"), ("bad", "import os\n")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "original.py").write_text("print()\n")
+        source = {"script_sha256": digest_file(folder / "original.py")}
+        command = {"script": "/no/such/x.py", "cwd": str(folder)}
+        record = SCRIPT.model_copy(
+            update={
+                "source": SCRIPT.source.model_copy(update=source),
+                "command": SCRIPT.command.model_copy(update=command),
+            }
+        )
+        argv = ("python", str(folder / "replay" / "script" / "x.py"))
+        choice = make_choice(code="current", env="current", numerics="restore", weights="current")
+        attempt = make_attempt(record, folder, choice=choice, script="x.py", argv=argv, cwd=str(folder))
+        (folder / "run" / "source").mkdir()
+        (folder / "run" / "source" / "x.py").write_text(content)
+        if name == "good":
+            restore_recorded(attempt)
+            assert Path(argv[1]).read_text() == content
+        else:
+            with pytest.raises(RefusedError, match="has the digest"):
+                restore_recorded(attempt)
+
+
+def test_an_artifact_that_is_not_there_is_not_made(tmp_path):
+    """What the run has is copied, folders and all; what it has not leaves nothing."""
+    attempt = make_attempt(CONFIG, tmp_path)
+    (tmp_path / "run" / "a.txt").write_text("a")
+    load_into(attempt.found, "a.txt", tmp_path / "deep" / "a.txt")
+    load_into(attempt.found, "b.txt", tmp_path / "deep" / "b.txt")
+    assert (tmp_path / "deep" / "a.txt").read_text() == "a"
+    assert not (tmp_path / "deep" / "b.txt").exists()
