@@ -21,7 +21,9 @@ def make_run(values, folder):
     """A record with one output of these values, whose exact tensor is in the folder."""
     tensor = np.array(values, dtype=np.float32).reshape(2, 2, 3)
     update = {"sha256": digest_tensor(tensor), "shape": (2, 2, 3), "dtype": "float32", "kind": "image"}
-    output = RECORD.outputs[0].model_copy(update={**update, "decoded_sha256": digest_tensor(tensor)})
+    output = RECORD.outputs[0].model_copy(
+        update={**update, "pixels_sha256": digest_tensor(tensor), "decoded_sha256": digest_tensor(tensor)}
+    )
     if folder:
         (folder / OUTPUT_TENSORS_NAME).parent.mkdir(parents=True, exist_ok=True)
         save_tensors(folder / OUTPUT_TENSORS_NAME, {output.name: tensor})
