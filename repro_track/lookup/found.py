@@ -57,7 +57,8 @@ class FoundRun:
             raise StoreError(
                 f"the record of run {self.run_id} in the store is not the one that this machine logged",
                 expected="the record as it was logged",
-                advice="see repro-track verify; to replay the stored record all the same, give a prefix of the id and --trust",
+                advice="see repro-track verify; to replay the stored record all the same, "
+                "give a prefix of the id and --trust",
             )
         return replace(self, store=store, stored=stored, link=stored.link)
 

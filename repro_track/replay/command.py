@@ -113,8 +113,9 @@ def _start_run(outcome: Outcome, *, store: Store, name: str) -> StoredRun:
     run = start_run(outcome.attempt, store=store, name=name)
     if outcome.actual.status != "finished":
         log_failure(outcome.attempt, outcome.actual, store=store, run=run)
+        what = "variation" if outcome.attempt.handover.settings.changes else "replay"
         raise ReplayError(
-            f"the {'variation' if outcome.attempt.handover.settings.changes else 'replay'} failed: {outcome.actual.error}",
+            f"the {what} failed: {outcome.actual.error}",
             expected="a run like the recorded one",
             advice=f"see run {run.run_id}",
         )

@@ -154,7 +154,8 @@ class ReplayResult:
 def check_changes(record: RunRecord, *, request: Request) -> Choice:
     """Check that a record can be varied as asked, and return the request's choice without what the changes replace.
 
-    A variation cannot have the recorded numerics beside another policy, or the recorded weights beside another pipeline.
+    A variation cannot have the recorded numerics beside another policy, or the recorded weights beside another
+    pipeline.
 
     Raises:
         UsageError: the run is a script or notebook, or a change is not one of its config.

@@ -142,7 +142,8 @@ def complete_words(words: Sequence[str]) -> tuple[list[str], Path | None]:
     data = ledger.recall_sweep(run.run_id)
     if data is None:
         raise RefusedError(
-            f"the sweep {run.run_id} was not begun by this user on this machine; its command is on its page, {run.link}",
+            f"the sweep {run.run_id} was not begun by this user on this machine; "
+            f"its command is on its page, {run.link}",
             expected="a sweep of this machine and user",
             advice=f"if you know the command, type it yourself: repro-track run -m … sweep.run={run.run_id}",
         )
