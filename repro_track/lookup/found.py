@@ -14,7 +14,8 @@ from repro_track.config.locations import resolve_store_uri
 from repro_track.errors import ReproTrackError, StoreError
 from repro_track.record.names import LATENTS_NAME, OUTPUT_TENSORS_NAME
 from repro_track.record.schema import RunRecord
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
+from repro_track.store.stored_run import StoredRun
 from repro_track.tensors.host import HostTensor, load_tensors
 
 

@@ -26,7 +26,8 @@ from repro_track.replay.show import list_what_would_run, print_plan
 from repro_track.replay.trust import check_trust
 from repro_track.report.terminal import open_console, print_comparison, print_diff, print_findings
 from repro_track.report.text import to_printable
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
+from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import make_replay_tags
 
 if TYPE_CHECKING:

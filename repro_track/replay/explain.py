@@ -34,7 +34,8 @@ from repro_track.record.places import find_factor
 from repro_track.record.schema import PipelineCall, RunRecord
 from repro_track.report.terminal import print_trial, shown_progress
 from repro_track.report.text import to_printable
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
+from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import make_trial_tags
 
 

@@ -20,7 +20,7 @@ from repro_track.record.choice import DEFAULT, Choice, Focus, make_choice
 from repro_track.record.names import find_image
 from repro_track.record.schema import RunRecord
 from repro_track.report.text import comparison_to_json
-from repro_track.store.client import StoredRun
+from repro_track.store.stored_run import StoredRun
 
 
 @dataclass(frozen=True)

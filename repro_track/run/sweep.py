@@ -28,7 +28,8 @@ from repro_track.record.redaction import WITHHELD, redact_words
 from repro_track.report.markdown import render_sweep_description
 from repro_track.report.text import to_printable
 from repro_track.store import ledger
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
+from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import make_ended_sweep_tags, make_sweep_tags
 from repro_track.tensors.digests import digest_bytes
 
