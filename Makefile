@@ -57,7 +57,7 @@ test-pipelines: $(VENV)/.installed-dev  ## stages, inputs, adapters, batches: ev
 test-lookup: $(VENV)/.installed-dev  ## MLflow's UI in a browser, PostgreSQL, pictures, sweeps, many replays; needs chromium and postgresql; 15 minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m lookup
 
-conformance: $(VENV)/.installed-dev  ## run and replay every pipeline and scheduler, rewrite the table of docs/conformance.md; 20 minutes
+conformance: $(VENV)/.installed-dev  ## run and replay every pipeline and scheduler, rewrite the table of docs/conformance.md; 4 minutes
 	@$(BIN)/python -m tests.conformance.matrix
 
 check-conformance: $(VENV)/.installed-dev  ## the same, compared with the table

@@ -1,10 +1,12 @@
-"""The whole matrix: every pipeline of the zoo and every scheduler, run by the command line, replayed in a fresh
-process.
+"""The whole matrix: every pipeline of the zoo and every scheduler, run and replayed, each replay in another process.
 
-    python -m tests.conformance.matrix            run all of it, rewrite table.json and the table of docs/conformance.md
-    python -m tests.conformance.matrix --check    run all of it, and say where table.json is no longer true
+    python -m tests.conformance.matrix               run all of it, rewrite table.json and the table of
+                                                     docs/conformance.md
+    python -m tests.conformance.matrix --check       run all of it, and say where table.json is no longer true
+    python -m tests.conformance.matrix --sample all  the same, and each cell by commands with processes of its own, too
 
-Each cell is three real processes at most: a sweep over one and two threads, and a replay. Two cells run at a time.
+The cells are run together (see `cells`): two processes record half of them each, two other ones replay them. A sample
+of them is run alone as well, as a person would do it, and has to give the same bits, draws and verdict.
 """
 
 from __future__ import annotations
@@ -12,26 +14,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
-
-from repro_track.record.names import OUTPUT_TENSORS_NAME, RECORD_NAME
-from repro_track.record.reading import read_record
-from repro_track.tensors.distance import measure_distance
-from repro_track.tensors.host import load_tensors
 from tests.conformance import zoo
+from tests.conformance.cells import Cell, Outcome, Row, Together, run_alone
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 TABLE = HERE / "table.json"
-PROGRAM = Path(sys.executable).parent / "repro-track"
+T = TypeVar("T")
 BEGIN, END = "<!-- conformance: made by make conformance -->", "<!-- conformance ends -->"
 
 DRIVERS: dict[str, tuple[str, ...]] = {
@@ -41,8 +38,8 @@ DRIVERS: dict[str, tuple[str, ...]] = {
         "DPMSolverMultistepInverseScheduler", "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler",
         "DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler", "EDMEulerScheduler",
         "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler", "IPNDMScheduler",
-        "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler", "LMSDiscreteScheduler", "PNDMScheduler",
-        "SASolverScheduler", "TCDScheduler", "UniPCMultistepScheduler",
+        "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler", "LMSDiscreteScheduler",
+        "PNDMScheduler", "SASolverScheduler", "TCDScheduler", "UniPCMultistepScheduler",
     ),
     "stable_diffusion_2": ("ConsistencyDecoderScheduler",),
     "sd3": (
@@ -59,147 +56,94 @@ DRIVERS: dict[str, tuple[str, ...]] = {
 """Which pipeline of the zoo each scheduler drives. Those that are not here drive none of them (see `try_idle`)."""
 
 NEEDS = {
-    "PNDMScheduler": "call.num_inference_steps=4",  # fails below
-    "ConsistencyDecoderScheduler": "scheduler.config.num_train_timesteps=1024",  # its two steps begin at 1008
+    "stable_diffusion": ("call.num_inference_steps=4",),  # PNDMScheduler fails below
+    "stable_diffusion_2": (
+        "scheduler.config.num_train_timesteps=1024",
+    ),  # ConsistencyDecoderScheduler's two steps begin at 1008
 }
-"""What a scheduler cannot do without; those that are run together with it get it, too."""
+"""What the schedulers of a pipeline cannot do without."""
 
+SAMPLE = (
+    "stable_diffusion", "ltx", "kandinsky_prior", "stable_audio", "ip_adapter",
+    "stable_diffusion, DPMSolverSDEScheduler", "unclip",
+)  # fmt: skip
+"""The cells that are run alone as well, the first ones first: pictures, a video, two stages, sound, an adapter, a
+scheduler that draws from a global generator, a class that diffusers has moved."""
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table. `leaks`: where the run drew from a global generator; empty: seed-closed. `threads`: the
-    largest difference of an output between one thread and two; null: not measured; `inf`: another shape."""
-
-    pipeline: str
-    scheduler: str
-    family: str
-    leaks: tuple[str, ...]
-    verdict: str
-    threads: float | None = None
-    problem: str = ""
-
-
-# --- building -----------------------------------------------------------------------------------------------------
-
-
-def build_model(name: str, folder: Path) -> Path:
-    """Build one entry of the zoo with all that its call is given; gives the config folder that names it as
-    `zoo/NAME`."""
-    import torch
-
-    entry = zoo.ZOO[name]
-    pipe = entry.build()
-    adapters = entry.prepare(pipe, folder / "adapters" / name) if entry.prepare else {}
-    pipe.save_pretrained(folder / "models" / name)
-    call: dict[str, Any] = dict(entry.call)
-    for argument, make in entry.files.items():
-        path = folder / "files" / f"{name}-{argument}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        make().save(path)
-        call[argument] = str(path)
-    stage = {
-        "pipeline": {"path": str(folder / "models" / name)},
-        "call": call,
-        "adapters": adapters,
-    }
-    config: dict[str, Any] = {"name": name, **stage}
-    if entry.next_stage:
-        build_model(entry.next_stage, folder)
-        following = yaml.safe_load((folder / "conf" / "zoo" / f"{entry.next_stage}.yaml").read_text())
-        following["take"] = zoo.ZOO[entry.next_stage].take
-        following.pop("name")
-        config = {"name": name, "stages": {name: stage, entry.next_stage: following}}
-    target = folder / "conf" / "zoo" / f"{name}.yaml"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("# @package _global_\n" + yaml.safe_dump(config, sort_keys=False))
-    torch.manual_seed(0)
-    return folder / "conf"
+ALONE: dict[str, str] = {}
+"""Cells that are run alone only, because together with others they give something else; and why."""
 
 
 # --- running ------------------------------------------------------------------------------------------------------
 
 
-def start(*words: str, threads: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run repro-track as a person would, with the home that REPRO_TRACK_HOME names."""
-    variables = {**os.environ, "HF_HUB_OFFLINE": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    variables.pop("OMP_NUM_THREADS", None)
-    if threads:
-        variables["OMP_NUM_THREADS"] = threads
-    with tempfile.TemporaryDirectory() as folder:
-        return subprocess.run(
-            [str(PROGRAM), *words], cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=600
-        )
+@dataclass(frozen=True)
+class Measured:
+    """What came of the whole matrix.
+
+    `rows` are in the table's order; `alone` names the cells that were run alone as well; `driving` has the schedulers
+    that were taken for idle and do drive a pipeline, each with that pipeline.
+    """
+
+    rows: list[Row]
+    alone: list[str]
+    driving: dict[str, str]
 
 
-def run_cell(name: str, folder: Path, *, schedulers: tuple[str, ...] = ()) -> list[Row]:
-    """Run one entry with one and two threads, or with each of several schedulers; replay each run; give the rows.
+def run_all(folder: Path, *, sample: Sequence[str] | None) -> Measured:
+    """Build, run and replay everything.
 
     Args:
-        name: of the zoo; its model is under `folder`.
-        folder: where models, configs and `home` are.
-        schedulers: classes; null: the pipeline's own.
+        folder: where models, runs and logs are to be.
+        sample: the cells that are run alone as well; `None`: all of them.
+
+    Raises:
+        ValueError: a name in the sample is no cell.
     """
-    swept = f"scheduler.class_name={','.join(schedulers)}" if schedulers else "determinism.num_threads=1,2"
-    more = [swept, *(NEEDS[name] for name in schedulers if name in NEEDS)]
-    ran = start("run", "-m", "--config-dir", str(folder / "conf"), "pipeline=none", f"+zoo={name}", "seed=3", *more)
-    runs, wanted = ran.stdout.split(), len(schedulers) or 2
-    if len(runs) < wanted:
-        lines = ran.stderr.strip().splitlines() or ["it said nothing"]
-        problem = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1])
-        return [Row(name, ", ".join(schedulers), zoo.ZOO[name].family, (), "", problem=problem)]
-    if not schedulers:
-        one, two = runs
-        return [_replay(one, zoo.ZOO[name].family, threads=_measure(one, two))]
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda run: _replay(run, zoo.ZOO[name].family), runs))
-
-
-def _find_artifacts(run: str) -> Path:
-    return next((Path(os.environ["REPRO_TRACK_HOME"]) / "artifacts").glob(f"*/{run}/artifacts"))
-
-
-def _replay(run: str, family: str, *, threads: float | None = None) -> Row:
-    record = read_record(_find_artifacts(run) / RECORD_NAME)
-    replayed = start("replay", run)
-    problem = "" if replayed.stdout else (replayed.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    leaks = tuple(
-        f"{one.name}: {place}" for one in record.seeds.global_generators if one.moved for place in one.drawn_at
-    )
-    parts = [part.class_name.rpartition(".")[2] for call in record.calls for part in call.components]
-    schedulers = dict.fromkeys(name for name in parts if name.endswith("Scheduler"))
-    classes = " + ".join(call.class_name for call in record.calls)
-    return Row(classes, ", ".join(schedulers), family, leaks, replayed.stdout.strip(), threads, problem)
-
-
-def _measure(one: str, other: str) -> float:
-    """Give the largest difference of any output of two runs; 0: the same bits, infinity: another shape."""
-    left, right = (load_tensors(_find_artifacts(run) / OUTPUT_TENSORS_NAME) for run in (one, other))
-    if {name: tensor.shape for name, tensor in left.items()} != {name: tensor.shape for name, tensor in right.items()}:
-        return float("inf")
-    return max(measure_distance(left[name].to_numpy(), right[name].to_numpy()).max_abs for name in left)
-
-
-def run_all(folder: Path) -> list[Row]:
-    """Build and run everything, two cells at a time."""
     os.environ["REPRO_TRACK_HOME"] = str(folder / "home")
-    names = [name for name, entry in zoo.ZOO.items() if not entry.is_later_stage]
-    for name in names:
-        build_model(name, folder)
-    start("run", "call.num_inference_steps=1")  # makes the store
-    rows: list[Row] = []
+    cells = [Cell(name) for name, entry in zoo.ZOO.items() if not entry.is_later_stage]
+    halves, idle = [Together(folder, name=f"half{number}") for number in (0, 1)], list_idle()
     with ThreadPoolExecutor(2) as pool:
-        for name, found in zip(names, pool.map(lambda name: run_cell(name, folder), names), strict=True):
-            print(f"{name}: {found[0].verdict or found[0].problem}", flush=True)
-            rows += found
-    seen = {name for row in rows for name in row.scheduler.split(", ")}
-    for driver, schedulers in DRIVERS.items():
-        if missing := tuple(one for one in schedulers if one not in seen):
-            found = run_cell(driver, folder, schedulers=missing)
-            print(
-                f"{driver}: " + ", ".join(f"{row.scheduler} {row.verdict or row.problem}" for row in found), flush=True
-            )
-            rows += found
-    return rows
+
+        def share(verb: Callable[[Together, list[Cell]], T], some: Sequence[Cell]) -> list[T]:
+            """Do something with every second cell, and beside it with the others."""
+            return list(pool.map(verb, halves, (list(some[0::2]), list(some[1::2]))))
+
+        driving = share(lambda half, some: half.build([cell.name for cell in some], idle=idle), cells)
+        seen = share(lambda half, some: half.record([cell for cell in some if str(cell) not in ALONE]), cells)
+        cells += (more := list_scheduler_cells(seen[0] | seen[1]))
+        if unknown := {*(sample or ()), *ALONE} - {str(cell) for cell in cells}:
+            raise ValueError(f"{', '.join(sorted(unknown))}: no cell has this name")
+        share(lambda half, some: half.record([cell for cell in some if str(cell) not in ALONE]), more)
+        outcomes = {cell: outcome for found in pool.map(Together.replay, halves) for cell, outcome in found.items()}
+        for cell in cells:
+            if cell in outcomes:
+                print(f"{cell}: {outcomes[cell].row.verdict or outcomes[cell].row.problem}", flush=True)
+        chosen = [cell for cell in cells if sample is None or str(cell) in {*sample, *ALONE}]
+        for cell, alone in zip(chosen, pool.map(lambda cell: run_alone(cell, folder), chosen), strict=True):
+            print(f"{cell}, alone: {alone.row.verdict or alone.row.problem}", flush=True)
+            outcomes[cell] = agree(alone, outcomes.get(cell, alone))
+    return Measured([outcomes[cell].row for cell in cells], [str(cell) for cell in chosen], driving[0] | driving[1])
+
+
+def list_scheduler_cells(seen: Container[str]) -> list[Cell]:
+    """List the cells of the schedulers that no pipeline of the zoo has by itself."""
+    return [
+        Cell(driver, scheduler, NEEDS.get(driver, ()))
+        for driver, schedulers in DRIVERS.items()
+        for scheduler in schedulers
+        if scheduler not in seen
+    ]
+
+
+def agree(alone: Outcome, together: Outcome) -> Outcome:
+    """Return what a cell gives alone, if it gives the same together with others: bits, draws and verdict. Else the
+    cell has failed, whatever its replays say."""
+    if alone == together:
+        return alone
+    parts = [field.name for field in fields(Row) if getattr(alone.row, field.name) != getattr(together.row, field.name)]
+    problem = f"alone and together with others it differs in {', '.join(parts) or 'the bits of an output'}"
+    return replace(alone, row=replace(alone.row, verdict="", problem=problem))
 
 
 def list_idle() -> list[str]:
@@ -217,33 +161,6 @@ def list_idle() -> list[str]:
     return sorted(set(every) - driving)
 
 
-def try_idle(names: list[str]) -> dict[str, str]:
-    """Try schedulers in every pipeline of the zoo, in this process; gives by name those that do drive one, and
-    which."""
-    import diffusers
-    import torch
-
-    driving: dict[str, str] = {}
-    for entry in zoo.ZOO.values():
-        pipe = entry.build()
-        if entry.is_later_stage or not hasattr(pipe, "scheduler"):
-            continue
-        pipe.set_progress_bar_config(disable=True)
-        own = pipe.scheduler.config
-        call = {**entry.call, **{argument: make() for argument, make in entry.files.items()}}
-        call.pop("ip_adapter_image", None)
-        if entry.family == "3D":
-            call["output_type"] = "latent"
-        for name in names:
-            try:
-                pipe.scheduler = getattr(diffusers.schedulers, name).from_config(own)
-                pipe(**call, generator=torch.Generator().manual_seed(0))
-            except Exception:  # whatever a pipeline and a scheduler that do not fit raise
-                continue
-            driving.setdefault(name, entry.name)
-    return driving
-
-
 # --- the table ----------------------------------------------------------------------------------------------------
 
 
@@ -253,10 +170,18 @@ def render(data: dict[str, Any]) -> str:
     classes = {name for row in rows for name in row.pipeline.split(" + ")}
     schedulers = {name for row in rows for name in row.scheduler.split(", ")}
     exact = sum(row.verdict == "bit-exact" for row in rows)
-    lines = [
-        f"{exact} of {len(rows)} cells replayed bit-exactly: {len(classes)} pipeline classes, {len(schedulers)} scheduler classes, "
-        f"with diffusers {data['diffusers']}, torch {data['torch']}, on {data['date']}.",
+    alone = data.get("alone", [])
+    how = [
+        "Two processes recorded half of the cells each, one cell after the other; two other processes replayed them, "
+        f"the last one first. {len(alone)} of the cells were also run and replayed by `repro-track` commands, "
+        f"with processes of their own, and had to give the same bits, draws and verdict: {'; '.join(alone)}.",
         "",
+    ]
+    lines = [
+        f"{exact} of {len(rows)} cells replayed bit-exactly: {len(classes)} pipeline classes, {len(schedulers)} "
+        f"scheduler classes, with diffusers {data['diffusers']}, torch {data['torch']}, on {data['date']}.",
+        "",
+        *(how if alone else []),
         "| family | pipeline | scheduler | random draws | replay | 1 against 2 threads |",
         "|---|---|---|---|---|---|",
     ]
@@ -286,9 +211,11 @@ def read_page() -> str:
 def find_untrue(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Say which cells are not what table.json says; how far two threads are apart depends on the machine."""
 
-    def index(data: dict[str, Any]) -> dict[tuple[str, str], tuple[Any, ...]]:
-        # line numbers are diffusers' own, of the release that is installed
-        return {(row["pipeline"], row["scheduler"]): (list(row["leaks"]), row["verdict"]) for row in data["rows"]}
+    def index(data: dict[str, Any]) -> dict[tuple[str, str], list[Any]]:
+        found: dict[tuple[str, str], list[Any]] = {}  # a pipeline with and without adapters is several cells
+        for row in data["rows"]:
+            found.setdefault((row["pipeline"], row["scheduler"]), []).append((list(row["leaks"]), row["verdict"]))
+        return found
 
     left, right = index(old), index(new)
     return [
@@ -303,27 +230,30 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with table.json instead of rewriting it")
-    check = parser.parse_args().check
+    parser.add_argument("--sample", default=str(len(SAMPLE)), help="how many cells are run alone as well, or all")
+    given = parser.parse_args()
+    sample = None if given.sample == "all" else SAMPLE[: int(given.sample)]
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        rows = run_all(Path(folder))
+        measured = run_all(Path(folder), sample=sample)
     data = {
         "diffusers": importlib.metadata.version("diffusers"),
         "torch": importlib.metadata.version("torch"),
         "date": datetime.date.today().isoformat(),
-        "rows": [asdict(row) for row in rows],
+        "alone": measured.alone,
+        "rows": [asdict(row) for row in measured.rows],
         "idle": list_idle(),
     }
-    rows += [
-        Row(name, one, "", (), "", problem="drives it, and is not in DRIVERS")
-        for one, name in try_idle(data["idle"]).items()
+    missing = [
+        Row(name, one, "", (), "", problem="drives it, and is not in DRIVERS") for one, name in measured.driving.items()
     ]
+    rows = [*measured.rows, *missing]
     failed = [row for row in rows if row.verdict != "bit-exact"]
     for row in failed:
         print(f"FAILED {row.pipeline} {row.scheduler}: {row.verdict} {row.problem}")
-    untrue = find_untrue(json.loads(TABLE.read_text()), data) if check else []
+    untrue = find_untrue(json.loads(TABLE.read_text()), data) if given.check else []
     for line in untrue:
         print(f"CHANGED {line}")
-    if not check:
+    if not given.check:
         TABLE.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         write_page(render(data))
     print(f"{len(rows) - len(failed)} passed, {len(failed) + len(untrue)} failed")

@@ -2,6 +2,7 @@
 measured, and an image of a batch does not depend on its neighbours."""
 
 import json
+from dataclasses import replace
 
 import diffusers
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from repro_track.media.outputs import list_outputs, to_exact
 from repro_track.pipelines.arguments import choose_batch_argument, takes_several_generators
-from tests.conformance import matrix, zoo
+from tests.conformance import cells, matrix, zoo
 
 FAMILIES = {entry.family: name for name, entry in reversed(zoo.ZOO.items()) if entry.batch and not entry.is_later_stage}
 
@@ -56,15 +57,55 @@ def test_an_untrue_table_is_found_out(table):
 # --- cells --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["ltx", "stable_audio"])
+WRONG = cells.Cell("ltx", "NoSuchScheduler")
+
+
+@pytest.fixture(scope="module")
+def some_cells(home, tmp_path_factory):
+    """A cell that cannot run, a video and a sound pipeline, recorded by one process as in the whole matrix."""
+    some = cells.Together(tmp_path_factory.mktemp("cells"), name="some")
+    some.build(["ltx", "stable_audio"])
+    some.record([WRONG, cells.Cell("ltx"), cells.Cell("stable_audio")])
+    return some
+
+
 @pytest.mark.xdist_group("cells")
-def test_a_cell_of_every_run(name, home, tmp_path, table):
-    """A video and a sound pipeline, run and replayed as in the whole matrix: bit-exact, with the draws of the table."""
-    matrix.build_model(name, tmp_path)
-    (row,) = matrix.run_cell(name, tmp_path)
-    assert (row.verdict, row.problem) == ("bit-exact", "")
-    (known,) = [one for one in table["rows"] if one["pipeline"] == row.pipeline and one["scheduler"] == row.scheduler]
-    assert list(row.leaks) == known["leaks"]
+def test_cells_that_are_run_together_replay_to_the_bit(some_cells, table):
+    """Replayed in another process than the one that recorded them, both are bit-exact, with the draws of the table; the
+    cell that cannot run says why, and keeps the next ones from nothing."""
+    outcomes = some_cells.replay()
+    failed = outcomes.pop(WRONG).row
+    assert (failed.verdict, "NoSuchScheduler" in failed.problem) == ("", True)
+    assert {cell.name for cell in outcomes} == {"ltx", "stable_audio"}
+    for outcome in outcomes.values():
+        row = outcome.row
+        assert (row.verdict, row.problem) == ("bit-exact", "")
+        known = [one for one in table["rows"] if one["pipeline"] == row.pipeline and one["scheduler"] == row.scheduler]
+        assert [one["leaks"] for one in known] == [list(row.leaks)]
+
+
+@pytest.mark.xdist_group("cells")
+def test_a_process_that_computes_otherwise_is_found_out(some_cells, monkeypatch):
+    """The twin: where the process of the replays has other numbers (here: without vector instructions), no cell is
+    bit-exact."""
+    planned = cells.make_child_variables
+    slow = {"ATEN_CPU_CAPABILITY": "default"}
+    monkeypatch.setattr(cells, "make_child_variables", lambda *given, **named: {**planned(*given, **named), **slow})
+    outcomes = some_cells.replay()
+    verdicts = {cell.name: outcome.row.verdict for cell, outcome in outcomes.items() if cell != WRONG}
+    assert verdicts.keys() == {"ltx", "stable_audio"}
+    assert not {"", "bit-exact"} & set(verdicts.values())
+
+
+def test_a_cell_that_is_another_one_among_others_has_failed():
+    """Alone and together a cell has to give the same bits, draws and verdict; else it counts as failed, and says what
+    differs."""
+    row = cells.Row("A", "B", "C", ("torch: x",), "bit-exact", 0.0)
+    alone = cells.Outcome(row, ("1", "2"))
+    assert matrix.agree(alone, alone) == alone
+    assert matrix.agree(alone, replace(alone, digests=("1", "3"))).row.verdict == ""
+    leaky = matrix.agree(alone, cells.Outcome(replace(row, leaks=()), ("1", "2"))).row
+    assert (leaky.verdict, "leaks" in leaky.problem) == ("", True)
 
 
 # --- batches ------------------------------------------------------------------------------------------------------
@@ -99,8 +140,7 @@ def make_two(name: str, seeds: tuple[int, int]) -> list[np.ndarray] | None:
 @pytest.mark.parametrize("name", FAMILIES.values(), ids=list(FAMILIES))
 def test_an_image_of_a_batch_does_not_depend_on_its_neighbour(name):
     """In every family, image 1 of a batch of two is the same to the bit beside another image 0, and another with
-    another
-    seed: that is what `replay --image` rests on. Pipelines that make one image a call say so."""
+    another seed: that is what `replay --image` rests on. Pipelines that make one image a call say so."""
     first = make_two(name, (1, 2))
     if first is None:
         assert choose_batch_argument(zoo.ZOO[name].build()) is None or not takes_several_generators(

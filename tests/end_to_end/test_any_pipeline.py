@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from repro_track.record.names import STATES_NAME
-from tests.conformance.matrix import build_model
+from tests.conformance.cells import build_model
 
 pytestmark = [pytest.mark.pipelines]
 

@@ -9,7 +9,7 @@ from repro_track.determinism import draws
 from repro_track.determinism.generators import make_generators
 from repro_track.determinism.global_generators import list_moved, read_globals
 from repro_track.tensors.digests import digest_tensor
-from tests.conformance import matrix
+from tests.conformance import cells
 
 pytestmark = [
     pytest.mark.gpu,
@@ -69,7 +69,7 @@ def test_the_gpu_is_close_to_the_cpu_with_a_cpu_generator(cli):
 @pytest.mark.parametrize("name", ["stable_diffusion", "flux", "wan", "stable_audio"])
 def test_pipelines_of_the_zoo_repeat(name, cli, tmp_path):
     """Pipelines of several families replay bit-exactly on the GPU, offloaded ones too."""
-    matrix.build_model(name, tmp_path)
+    cells.build_model(name, tmp_path)
     for words in ([], ["switches.enable_model_cpu_offload=true"]):
         run = cli(
             "run", "--config-dir", tmp_path / "conf", "pipeline=none", f"+zoo={name}", "seed=3", "device=cuda", *words
