@@ -23,8 +23,9 @@ from repro_track.record.schema import RunRecord
 from repro_track.report.markdown import render_description, render_variation_description
 from repro_track.report.page import render_replay_page, render_run_page
 from repro_track.report.text import comparison_to_json, to_printable
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
 from repro_track.store.filing import log_folder
+from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import make_distance_metrics, make_replay_tags, make_variation_tags
 
 

@@ -196,7 +196,7 @@ def _list_present_differences(record: RunRecord, present: Environment, *, folder
     present = present.model_copy(update={"variables": {**present.variables, **own}})
     found = list_environment_differences(record.environment, present)
     if not record.command.is_config or Path(__file__).is_relative_to(str(record.source.repository)):
-        # the repository that `repro-track run` happens to be started in has no say, unless the program is developed there
+        # the repository that `repro-track run` is started in has no say, unless the program is developed there
         found += list_source_differences(record.source, _capture_present_source(record, folder=folder))
     return found
 

@@ -218,7 +218,8 @@ def restore_environment(plan: EnvironmentPlan) -> None:
             raise ReplayError(
                 f"uv cannot install the recorded packages: {_last_words(done)}",
                 expected=f"{len(plan.requirements)} packages in the recorded versions",
-                advice="check the registries and local files that they came from; --env current replays in the present packages",
+                advice="check the registries and local files that they came from; "
+                "--env current replays in the present packages",
             )
         _check_packages(plan)
         (folder / _COMPLETE).touch()

@@ -269,7 +269,8 @@ def apply_variables(variables: Mapping[str, str | None]) -> None:
         raise DeterminismError(
             f"{name} is {os.environ.get(name)!r}, and torch has read it already",
             expected=f"{name}={value} before torch is imported, or for cuBLAS before the GPU is used",
-            advice=f"start the program with {name}={value} in its environment, open track() earlier, or choose determinism=fast",
+            advice=f"start the program with {name}={value} in its environment, open track() earlier, "
+            "or choose determinism=fast",
         )
     for name, value in variables.items():
         if value is None:

@@ -15,7 +15,8 @@ from repro_track.lookup.found import FoundRun, open_store
 from repro_track.lookup.from_picture import find_picture
 from repro_track.record.reading import read_record
 from repro_track.store import ledger
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
+from repro_track.store.stored_run import StoredRun
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from repro_track.config.locations import resolve_store_uri
 from repro_track.errors import ReproTrackError, StoreError
 from repro_track.record.names import LATENTS_NAME, OUTPUT_TENSORS_NAME
 from repro_track.record.schema import RunRecord
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
+from repro_track.store.stored_run import StoredRun
 from repro_track.tensors.host import HostTensor, load_tensors
 
 
@@ -57,7 +58,8 @@ class FoundRun:
             raise StoreError(
                 f"the record of run {self.run_id} in the store is not the one that this machine logged",
                 expected="the record as it was logged",
-                advice="see repro-track verify; to replay the stored record all the same, give a prefix of the id and --trust",
+                advice="see repro-track verify; to replay the stored record all the same, "
+                "give a prefix of the id and --trust",
             )
         return replace(self, store=store, stored=stored, link=stored.link)
 

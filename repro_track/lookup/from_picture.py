@@ -17,7 +17,8 @@ from repro_track.lookup.found import open_store
 from repro_track.media.perceptual_hash import BITS, LIMIT, hash_views, measure_distances
 from repro_track.media.picture import FoundPicture, read_picture
 from repro_track.media.sound_and_video import VIDEO_SUFFIXES, read_record_id
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
+from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import DIGESTS, RECORD_ID, name_pixels_tag, unpack_likenesses
 from repro_track.tensors.digests import digest_tensor
 

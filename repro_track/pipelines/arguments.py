@@ -82,7 +82,8 @@ def split_arguments(arguments: Mapping[str, Any], *, bound: Mapping[str, Any], i
     What has an entry for each prompt gives that of the image's prompt, what has one for each image that of the image;
     the batch argument becomes 1; everything else stays.
 
-    >>> split_arguments({"prompt": ["a", "b"], "n": 3}, bound={"prompt": ["a", "b"], "num_images_per_prompt": 1}, index=1)
+    >>> bound = {"prompt": ["a", "b"], "num_images_per_prompt": 1}
+    >>> split_arguments({"prompt": ["a", "b"], "n": 3}, bound=bound, index=1)
     {'prompt': ['b'], 'n': 3}
     """
     prompts, images = count_prompts(bound), count_images(bound)

@@ -26,7 +26,8 @@ from repro_track.replay.show import list_what_would_run, print_plan
 from repro_track.replay.trust import check_trust
 from repro_track.report.terminal import open_console, print_comparison, print_diff, print_findings
 from repro_track.report.text import to_printable
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
+from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import make_replay_tags
 
 if TYPE_CHECKING:
@@ -113,8 +114,9 @@ def _start_run(outcome: Outcome, *, store: Store, name: str) -> StoredRun:
     run = start_run(outcome.attempt, store=store, name=name)
     if outcome.actual.status != "finished":
         log_failure(outcome.attempt, outcome.actual, store=store, run=run)
+        what = "variation" if outcome.attempt.handover.settings.changes else "replay"
         raise ReplayError(
-            f"the {'variation' if outcome.attempt.handover.settings.changes else 'replay'} failed: {outcome.actual.error}",
+            f"the {what} failed: {outcome.actual.error}",
             expected="a run like the recorded one",
             advice=f"see run {run.run_id}",
         )

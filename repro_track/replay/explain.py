@@ -34,7 +34,8 @@ from repro_track.record.places import find_factor
 from repro_track.record.schema import PipelineCall, RunRecord
 from repro_track.report.terminal import print_trial, shown_progress
 from repro_track.report.text import to_printable
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
+from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import make_trial_tags
 
 
@@ -145,7 +146,7 @@ def _can_restore(found: FoundRun, label: str) -> bool:
     """Whether there is anything to restore it from."""
     if label not in ("code", "weights"):
         return True
-    # a config has no code of its own; a script's weights are where the script finds them, and come with its code if at all
+    # a config has no code of its own; a script's weights are where it finds them, and come with its code if at all
     if label != ("weights" if found.record.command.is_config else "code"):
         return False
     others = {"code", "weights", "env", "numerics"} - {label}
@@ -247,7 +248,8 @@ def _describe_not_enough(trial: Trial, factors: Sequence[str], others: Sequence[
     if trial.verdict is None:
         return f"with everything restored the run cannot be run ({trial.error}): no cause can be proven"
     remaining = f"; what cannot be restored here: {', '.join(others)}" if others else ""
-    return f"with {', '.join(factors)} restored the verdict is still {trial.verdict}: none of them is the whole cause{remaining}"
+    restored = f"with {', '.join(factors)} restored the verdict is still {trial.verdict}"
+    return f"{restored}: none of them is the whole cause{remaining}"
 
 
 def _describe_proven(proven: Sequence[str], is_minimal: bool, differences: Sequence[Difference], number: int) -> str:

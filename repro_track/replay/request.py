@@ -20,7 +20,7 @@ from repro_track.record.choice import DEFAULT, Choice, Focus, make_choice
 from repro_track.record.names import find_image
 from repro_track.record.schema import RunRecord
 from repro_track.report.text import comparison_to_json
-from repro_track.store.client import StoredRun
+from repro_track.store.stored_run import StoredRun
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ class ReplayResult:
 def check_changes(record: RunRecord, *, request: Request) -> Choice:
     """Check that a record can be varied as asked, and return the request's choice without what the changes replace.
 
-    A variation cannot have the recorded numerics beside another policy, or the recorded weights beside another pipeline.
+    A variation cannot have the recorded numerics beside another policy, or the recorded weights beside another
+    pipeline.
 
     Raises:
         UsageError: the run is a script or notebook, or a change is not one of its config.

@@ -55,7 +55,8 @@ def list_caveats(record: RunRecord) -> list[str]:
             if one.moved:
                 places = to_printable(", ".join(one.drawn_at) or "something", limit=300)
                 caveats.append(
-                    f"Not seed-closed: the global generator of {one.name} was drawn from ({places}). It was seeded and recorded."
+                    f"Not seed-closed: the global generator of {one.name} was drawn from ({places}). "
+                    "It was seeded and recorded."
                 )
     caveats += [f"Not replayable: {to_printable(reason, limit=300)}." for reason in record.replayable.reasons]
     bound = {one.device for one in record.seeds.generators if not one.device.startswith("cpu")}
@@ -84,7 +85,8 @@ def name_cause(difference: Difference, explanation: Explanation | None) -> str:
 
 def list_facts(record: RunRecord) -> list[tuple[str, str]]:
     """List the few facts about a run that a person looks for first: (name, value)."""
-    environment, torch_build = record.environment, record.environment.torch
+    environment, torch_build, state = record.environment, record.environment.torch, record.numerics.state
+    machine = environment.machine
     facts = [
         ("status", record.status),
         ("created", record.created_at),
@@ -108,11 +110,11 @@ def list_facts(record: RunRecord) -> list[tuple[str, str]]:
     facts += [
         (
             "determinism",
-            f"{record.numerics.policy}, {record.numerics.state.get('num_threads')} threads, {record.numerics.state.get('cpu_capability')}",
+            f"{record.numerics.policy}, {state.get('num_threads')} threads, {state.get('cpu_capability')}",
         ),
         (
             "machine",
-            f"{to_printable(environment.machine.cpu_model)}, {environment.machine.system} {environment.machine.architecture}",
+            f"{to_printable(machine.cpu_model)}, {machine.system} {machine.architecture}",
         ),
         ("torch", torch_build.version if not isinstance(torch_build, Unavailable) else to_printable(torch_build)),
     ]

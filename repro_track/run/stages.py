@@ -28,8 +28,9 @@ def list_stages(config: RunConfig) -> dict[str, StageConfig]:
         one = StageConfig(config.pipeline, config.scheduler, config.adapters, config.switches, config.call)
         return {"": _make_typed_adapters(one)}
     if config.pipeline.path or config.pipeline.repo_id:
+        place = config.pipeline.path or config.pipeline.repo_id
         raise UsageError(
-            f"there are stages ({', '.join(config.stages)}) and a pipeline ({config.pipeline.path or config.pipeline.repo_id})",
+            f"there are stages ({', '.join(config.stages)}) and a pipeline ({place})",
             expected="one or the other",
             advice="add pipeline=none",
         )

@@ -28,7 +28,8 @@ from repro_track.record.redaction import WITHHELD, redact_words
 from repro_track.report.markdown import render_sweep_description
 from repro_track.report.text import to_printable
 from repro_track.store import ledger
-from repro_track.store.client import Store, StoredRun
+from repro_track.store.client import Store
+from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import make_ended_sweep_tags, make_sweep_tags
 from repro_track.tensors.digests import digest_bytes
 
@@ -142,7 +143,8 @@ def complete_words(words: Sequence[str]) -> tuple[list[str], Path | None]:
     data = ledger.recall_sweep(run.run_id)
     if data is None:
         raise RefusedError(
-            f"the sweep {run.run_id} was not begun by this user on this machine; its command is on its page, {run.link}",
+            f"the sweep {run.run_id} was not begun by this user on this machine; "
+            f"its command is on its page, {run.link}",
             expected="a sweep of this machine and user",
             advice=f"if you know the command, type it yourself: repro-track run -m … sweep.run={run.run_id}",
         )

@@ -29,8 +29,9 @@ from repro_track.pipelines.call import make_call
 from repro_track.record.redaction import redact_text
 from repro_track.record.schema import Command, RunRecord, WeightFile, make_record_id
 from repro_track.report.markdown import render_description
-from repro_track.store.client import StoredRun
-from repro_track.store.outbox import Address, Outbox
+from repro_track.store.messages import Address
+from repro_track.store.outbox import Outbox
+from repro_track.store.stored_run import StoredRun
 from repro_track.tracking import surroundings
 from repro_track.tracking.assemble import RUNNING, Outcome, assemble_record, name_run, read_outcome
 from repro_track.tracking.call_recorder import CallRecorder, Draw

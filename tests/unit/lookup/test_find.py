@@ -10,7 +10,7 @@ from repro_track.lookup import find
 from repro_track.lookup.find import NamedRun, expand_name, find_run, recall_run
 from repro_track.record.reading import read_record
 from repro_track.store import ledger
-from repro_track.store.client import StoredRun
+from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import RECORD_ID, STATUS, SWEEP
 
 RECORD_PATH = Path(__file__).parents[2] / "data" / "records" / "v1.json"

@@ -13,7 +13,7 @@ from repro_track.errors import ExitCode, UsageError
 from repro_track.lookup.found import FoundRun
 from repro_track.record.reading import read_record
 from repro_track.replay.request import ReplayResult, Request, check_changes, make_focus
-from repro_track.store.client import StoredRun
+from repro_track.store.stored_run import StoredRun
 
 RECORDS = Path(__file__).parents[2] / "data" / "records"
 RECORD = read_record(RECORDS / "v3.json")
