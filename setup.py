@@ -1,4 +1,5 @@
-"""The description of the package on PyPI: the README, with absolute links. All else about the package is in pyproject.toml.
+"""The description of the package on PyPI: the README, with absolute links. All else about the package is in
+pyproject.toml.
 
 PyPI shows the README beside no repository, so a relative link leads nowhere there. In the repository relative links are
 right: they work in every clone, branch and fork. It reads two files and changes none.

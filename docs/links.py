@@ -1,7 +1,7 @@
 """A hook of the site: a page's link to a file outside of `docs/` becomes the address of that file in the repository.
 
-On the pages themselves such a link is relative (`../examples`), which is right in every clone. It touches no other link, and
-warns, which ends a strict build, where the file is not there.
+On the pages themselves such a link is relative (`../examples`), which is right in every clone. It touches no other
+link, and warns, which ends a strict build, where the file is not there.
 """
 
 import importlib.util

@@ -73,7 +73,8 @@ class RunFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def write_record(self, record: RunRecord) -> None:
-        """Write the record in the place of an earlier one: whoever reads sees the whole old one or the whole new one."""
+        """Write the record in the place of an earlier one: whoever reads sees the whole old one or the whole new
+        one."""
         partial = self.path / f"{RECORD_NAME}.part"
         partial.write_text(render_record(record), encoding="utf-8")
         partial.replace(self.path / RECORD_NAME)

@@ -1,7 +1,7 @@
 """What a replay puts back in the run of its child process: seeds, settings, inputs, schedulers, states of generators.
 
-It never decides what is restored: the plan did. For an ordinary run there is a `Replayed` that restores nothing, so that
-nobody else has to ask whether a run is replayed.
+It never decides what is restored: the plan did. For an ordinary run there is a `Replayed` that restores nothing, so
+that nobody else has to ask whether a run is replayed.
 """
 
 from __future__ import annotations

@@ -63,9 +63,9 @@ every_release_beside = group("beside")
 
 
 def unpack(folder, place):
-    """Unpack a release's data folder, and do what a person does who has moved one: MLflow's database has absolute paths of
-    artifacts, and nothing else that is looked up has. To put it where it was would need a folder that is free on every
-    machine, for each worker at once."""
+    """Unpack a release's data folder, and do what a person does who has moved one: MLflow's database has absolute paths
+    of artifacts, and nothing else that is looked up has. To put it where it was would need a folder that is free on
+    every machine, for each worker at once."""
     with tarfile.open(folder / ARCHIVE_NAME) as packed:
         packed.extractall(place, filter="data")
     index = json.loads((folder / INDEX_NAME).read_text())
@@ -133,8 +133,9 @@ def list_digests(record):
 
 @every_release
 def test_every_kind_of_run_comes_out_again(golden, replayed):
-    """Each kind replays bit-exactly where the processor is of the recorded maker and the same libraries compute. Elsewhere
-    the verdict is at least the one that the plan announced: portable promises no bits between makers, and may give them."""
+    """Each kind replays bit-exactly where the processor is of the recorded maker and the same libraries compute.
+    Elsewhere the verdict is at least the one that the plan announced: portable promises no bits between makers, and may
+    give them."""
     assert set(replayed.rows) == set(golden.runs)
     verdicts = {kind: row["verdict"] for kind, row in replayed.rows.items()}
     if is_promised(golden):
@@ -154,8 +155,8 @@ def test_the_code_comes_from_the_bundle(golden, replayed):
 
 @every_release
 def test_digests_are_the_same_bytes(golden, replayed):
-    """The record of a replay has the very digests of the recorded one where the verdict is bit-exact, and others where it
-    is not: of generator states, noise, every step, every output and its pixels."""
+    """The record of a replay has the very digests of the recorded one where the verdict is bit-exact, and others where
+    it is not: of generator states, noise, every step, every output and its pixels."""
     for kind, row in replayed.rows.items():
         expected, actual = (list_digests(read_artifact(golden, run)) for run in (row["run_id"], row["replay_run_id"]))
         assert len(expected) > 4
@@ -198,8 +199,8 @@ def models(tmp_path_factory):
 @every_release_beside
 @pytest.mark.parametrize("kind", ["script", "config"])
 def test_one_changed_weight_is_not_bit_exact(golden, cli, models, kind):
-    """The recorded code with one weight changed by one unit in the last place does not come out the same, and the weights
-    are named; with a copy that is not changed it does."""
+    """The recorded code with one weight changed by one unit in the last place does not come out the same, and the
+    weights are named; with a copy that is not changed it does."""
 
     def replay(name):
         if kind == "script":  # it takes its model from where this variable says
