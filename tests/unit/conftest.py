@@ -3,6 +3,7 @@
 A test that starts something else because its module is about that says so with `@pytest.mark.starts("PROGRAM")`.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,10 +16,12 @@ def _refuse(event, arguments):
     """Refuse a process or a connection while a unit test runs; Python tells of each before it happens."""
     if not _allowed:
         return
-    if event == "subprocess.Popen" and Path(str(arguments[0])).name not in _allowed[-1]:
-        raise PermissionError(
-            f"a unit test starts {arguments[0]}: move it to tests/integration, or mark it with `starts`"
-        )
+    if event in ("subprocess.Popen", "os.system"):
+        program = os.fsdecode(arguments[0])
+        if Path(program).name not in _allowed[-1]:
+            raise PermissionError(
+                f"a unit test starts {program}: move it to tests/integration, or mark it with `starts`"
+            )
     if event == "socket.connect" and isinstance(arguments[1], tuple) and arguments[1][0] not in ("127.0.0.1", "::1"):
         raise PermissionError(f"a unit test connects to {arguments[1][0]}")
 
