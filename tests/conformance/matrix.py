@@ -170,18 +170,14 @@ def render(data: dict[str, Any]) -> str:
     classes = {name for row in rows for name in row.pipeline.split(" + ")}
     schedulers = {name for row in rows for name in row.scheduler.split(", ")}
     exact = sum(row.verdict == "bit-exact" for row in rows)
-    alone = data.get("alone", [])
-    how = [
-        "Two processes recorded half of the cells each, one cell after the other; two other processes replayed them, "
-        f"the last one first. {len(alone)} of the cells were also run and replayed by `repro-track` commands, "
-        f"with processes of their own, and had to give the same bits, draws and verdict: {'; '.join(alone)}.",
-        "",
-    ]
     lines = [
         f"{exact} of {len(rows)} cells replayed bit-exactly: {len(classes)} pipeline classes, {len(schedulers)} "
         f"scheduler classes, with diffusers {data['diffusers']}, torch {data['torch']}, on {data['date']}.",
         "",
-        *(how if alone else []),
+        "Two processes recorded half of the cells each, one cell after the other; two other processes replayed them, "
+        f"the last one first. {len(data['alone'])} of the cells were also run and replayed by `repro-track` commands, "
+        f"with processes of their own, and had to give the same bits, draws and verdict: {'; '.join(data['alone'])}.",
+        "",
         "| family | pipeline | scheduler | random draws | replay | 1 against 2 threads |",
         "|---|---|---|---|---|---|",
     ]
