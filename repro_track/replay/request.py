@@ -111,7 +111,7 @@ class Request:
     @property
     def wants_summary(self) -> bool:
         """Whether a table is wanted even of a single run: of an experiment, and where CI reads it."""
-        return self.experiment is not None or self.junit is not None
+        return bool(self.experiment or self.junit)
 
 
 @dataclass(frozen=True)

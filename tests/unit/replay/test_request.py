@@ -75,6 +75,11 @@ def test_a_summary_is_for_an_experiment_or_ci():
     assert not Request(runs=("latest",)).wants_summary
 
 
+def test_an_option_that_is_empty_is_none():
+    """`--junit ""` and `--experiment ""`, as a script gives them whose variable is empty, ask for no table."""
+    assert not Request(runs=("latest",), junit="", experiment="").wants_summary
+
+
 def make_result(worst, *, required="bit-exact", findings=None):
     exact = {"expected_exact": Exact(), "actual_exact": Exact(), "tolerance": Tolerance("none", {}, {})}
     comparison = compare_runs(RECORD, RECORD, **exact)
