@@ -271,7 +271,7 @@ def _check_packages(plan: EnvironmentPlan) -> None:
 
 
 def read_pip_settings() -> dict[str, str]:
-    """Read where pip looks for packages, as uv's variables: uv ignores pip's settings (FIELD.md, section 6).
+    """Read where pip looks for packages, as uv's variables: uv ignores pip's settings.
 
     What is set for uv itself goes first.
     """

@@ -18,7 +18,7 @@ from repro_track.record.schema import Known, Unavailable
 from repro_track.tensors.digests import digest_file
 
 SIZE_LIMIT_BYTES = 50 * 1024 * 1024
-"""More than this of changes is not kept: diffs of 100 GB are known from other trackers (FIELD.md, section 10)."""
+"""More than this of changes is not kept: diffs of 100 GB are known from other trackers."""
 
 
 def pack_untracked(names: list[str], *, root: Path, target: Path, limit: int) -> Known[str]:

@@ -163,7 +163,7 @@ def guarded_globals(seed: int) -> Iterator[GlobalsWatch]:
     """Seed Python's, NumPy's and torch's global generators, watch them, and put their former states back.
 
     A draw from a global generator is found by its state, whoever drew, also from another thread. `default_rng()`, an
-    own unseeded generator and `os.urandom` are not seen (FIELD.md, section 3).
+    own unseeded generator and `os.urandom` are not seen.
     """
     former = read_globals()
     _seed_globals(seed)

@@ -16,7 +16,11 @@ from repro_track.record.schema import RunRecord
 
 
 def make_tolerance(name: str | None, *, recorded: RunRecord) -> Tolerance:
-    """Make a tolerance profile: the one of `conf/tolerance` that is named, else the one that the run was made with."""
+    """Make a tolerance profile: the one of `conf/tolerance` that is named, else the one that the run was made with.
+
+    Raises:
+        UsageError: there is no profile of that name.
+    """
     preset = recorded.config.resolved.get("tolerance") if name is None else None
     if not isinstance(preset, dict) or not {"name", "rtol", "atol"} <= set(preset):
         preset = read_preset("tolerance", name or "same_device")
@@ -24,7 +28,13 @@ def make_tolerance(name: str | None, *, recorded: RunRecord) -> Tolerance:
 
 
 def compare_logged(expected: str, actual: str) -> Comparison:
-    """Compare two logged runs."""
+    """Compare two logged runs, each given by any of its names, with the tolerance that the expected one was made with.
+
+    Raises:
+        UsageError: there is no such run.
+        StoreError: one is not ours, or the store cannot be reached.
+        RecordError: a record cannot be read.
+    """
     left, right = find_run(expected), find_run(actual)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         return compare_runs(

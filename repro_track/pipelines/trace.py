@@ -188,8 +188,8 @@ def _watched_scheduler(scheduler: Any, *, name: str, collector: TraceCollector) 
     """Swap the scheduler's class for a subclass that reports its steps.
 
     A subclass, because pipelines read the signature of `step` to decide whether to pass the generator, and because
-    some copy their scheduler: a copy keeps its class, while an attribute would still point to the original
-    (FIELD.md, section 3). Names stay, so that a saved config says what it always says.
+    some copy their scheduler: a copy keeps its class, while an attribute would still point to the original. Names
+    stay, so that a saved config says what it always says.
     """
     original = type(scheduler)
     watched = {

@@ -73,7 +73,7 @@ class TrialRunner:
 
 
 def measure_stability(first: Outcome, *, times: int, runner: TrialRunner) -> tuple[Stability, list[str]]:
-    """Run again until there are `times` runs, the first among them; count the outcomes. Also gives every verdict."""
+    """Run again until there are `times` runs, the first among them; count the outcomes. Also return every verdict."""
     records, verdicts = [first.actual], [first.comparison.verdict]
     with shown_progress(runner.console, "runs", total=times) as advance:
         advance()

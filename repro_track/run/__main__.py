@@ -16,7 +16,7 @@ from repro_track.run.from_config import run_config
 
 
 def main(words: Sequence[str]) -> int:
-    """Run a resolved config from a file: `python -m repro_track.run CONFIG.yaml`."""
+    """Run a resolved config from a file, and return the exit code: `python -m repro_track.run CONFIG.yaml`."""
     from omegaconf import OmegaConf
 
     try:

@@ -54,6 +54,7 @@ def _make_options(config: RunConfig, stages: Mapping[str, StageConfig]) -> Optio
     Raises:
         UsageError: one of them is none of the words that it may be.
     """
+    stem = "-".join(name_pipeline(stage.pipeline) for stage in stages.values())
     return Options(
         experiment=config.store.experiment_name,
         seed=config.seed,
@@ -64,24 +65,23 @@ def _make_options(config: RunConfig, stages: Mapping[str, StageConfig]) -> Optio
         determinism=asdict(config.determinism),
         trace=cast(TraceLevel, config.trace.level),
         store=config.store.uri,
-        name=config.name or _name_member(config, stages),
+        name=config.name or _name_member(config, stem=stem),
         config=_to_resolved(config, stages),
         bundle=config.source.bundle,
         picture_format=config.picture_format,
         embed=cast(Embed, config.embed),
         previews=config.log.previews,
         overrides=_list_own_overrides(),
-        stem="-".join(name_pipeline(stage.pipeline) for stage in stages.values()),
+        stem=stem,
         parent_id=config.sweep.run,
         is_config=True,
     )
 
 
-def _name_member(config: RunConfig, stages: Mapping[str, StageConfig]) -> str | None:
-    """Name the member of a sweep by its overrides; `None` for any other run."""
+def _name_member(config: RunConfig, *, stem: str) -> str | None:
+    """Name the member of a sweep by its pipelines and overrides; `None` for any other run."""
     if config.sweep.run is None:
         return None
-    stem = "-".join(name_pipeline(stage.pipeline) for stage in stages.values())
     return to_printable(" ".join([stem, *redact_words(_list_own_overrides())]), limit=120)
 
 

@@ -38,7 +38,7 @@ def digest_tensor(value: Any) -> str:
 
 def digest_tensors_quickly(values: Iterable[Any]) -> str:
     """Return one xxh3_128 over a sequence of tensors: for module traces and weights in memory, compared only with
-    each other (24 GB/s against sha256's 1.7; FIELD.md, section 3)."""
+    each other (24 GB/s against sha256's 1.7)."""
     hasher = xxhash.xxh3_128()
     for value in values:
         _update_hasher(hasher, to_host(value))

@@ -112,7 +112,7 @@ def test_a_cell_that_is_another_one_among_others_has_failed():
 
 
 def make_two(name: str, seeds: tuple[int, int]) -> list[np.ndarray] | None:
-    """Make two images in one call from two seeds; null where the pipeline makes one a call."""
+    """Make two images in one call from two seeds; `None` where the pipeline makes one a call."""
     entry = zoo.ZOO[name]
     pipe = entry.build()
     pipe.set_progress_bar_config(disable=True)

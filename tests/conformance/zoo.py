@@ -664,7 +664,7 @@ def z_image() -> Any:
 def prior_transformer(**words: Any) -> Any:
     given = {"num_attention_heads": 2, "attention_head_dim": 12, "embedding_dim": 32, "num_layers": 1}
     model = diffusers.PriorTransformer(**{**given, **words}).eval()
-    torch.nn.init.ones_(model.clip_std)  # zeros as built: the prior would be disconnected (FIELD.md, section 2)
+    torch.nn.init.ones_(model.clip_std)  # zeros as built: the prior would be disconnected
     return model
 
 

@@ -66,7 +66,7 @@ def test_equal_pictures_are_equal_files(replayed, digits_run, artifacts):
 
 
 def test_what_is_in_mlflow(digits_run):
-    """Tags, params, metrics and steps are searchable in MLflow as DESIGN.md promises."""
+    """Tags, params, metrics and steps are searchable in MLflow under their promised names."""
     from mlflow import MlflowClient
 
     from repro_track.config.locations import default_store_uri
@@ -84,7 +84,7 @@ def test_what_is_in_mlflow(digits_run):
 
 
 def test_the_artifacts_are_whole(digits_run, artifacts, read_record):
-    """Every artifact of DESIGN.md is there, and each digest in the record is that of the artifact."""
+    """Every promised artifact is there, and each digest in the record is that of the artifact."""
     folder, record = artifacts(digits_run.run_id), read_record(digits_run.run_id)
     for name in (
         "record.json",

@@ -39,7 +39,7 @@ def test_bad_image_seeds_are_refused(words):
 
 
 def test_the_noise_is_the_one_that_everybody_gets():
-    """A CPU generator with seed 0 gives the bytes that torch 1.12 and 2.13 give on x86 with AVX2 (FIELD.md)."""
+    """A CPU generator with seed 0 gives the bytes that torch 1.12 and 2.13 give on x86 with AVX2."""
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("a machine without AVX2 fills differently")
     noise = torch.randn((1, 3, 32, 32), generator=make_generators([0])[0])
