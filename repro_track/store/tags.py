@@ -131,7 +131,7 @@ def make_replay_tags(run_id: str, *, verdict: str | None = None, focus: str = ""
     """Make the tags of a replay.
 
     Args:
-        run_id: the run that is replayed, by its address: MLflow's run id, or that of its record where it is in no store.
+        run_id: the run that is replayed, by its address: MLflow's run id, or that of its record if it is in no store.
         verdict: what came of it; `None`: it failed, and has none.
         focus: the call and image that were looked at alone; empty: all.
     """
