@@ -18,8 +18,7 @@ RECORD = read_record(RECORD_PATH)
 
 
 @pytest.fixture
-def attempt(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_TRACK_HOME", str(tmp_path / "home"))
+def attempt(tmp_path):
     return make_attempt(RECORD, tmp_path, cwd=str(tmp_path))
 
 

@@ -31,8 +31,7 @@ def make_run(values, folder):
 
 
 @pytest.fixture
-def attempt(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_TRACK_HOME", str(tmp_path / "home"))
+def attempt(tmp_path):
     attempt = make_attempt(make_run([0.5] * 12, None), tmp_path)
     make_run([0.5] * 12, tmp_path / "run")
     return attempt

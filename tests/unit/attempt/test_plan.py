@@ -20,11 +20,6 @@ CONFIG = read_record(RECORDS / "v1.json")
 SCRIPT = read_record(RECORDS / "v2.json")
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_TRACK_HOME", str(tmp_path / "home"))
-
-
 def choose(**options):
     words = {"code": "restore", "env": "current", "numerics": "restore", "weights": "current", **options}
     return make_choice(**words)

@@ -20,11 +20,6 @@ RECORDS = Path(__file__).parents[2] / "data" / "records"
 CONFIG, SCRIPT = read_record(RECORDS / "v1.json"), read_record(RECORDS / "v2.json")
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_TRACK_HOME", str(tmp_path / "home"))
-
-
 def read_config(attempt):
     return yaml.safe_load((attempt.handover.folder / CONFIG_NAME).read_text())
 

@@ -17,11 +17,6 @@ RESTORE = make_choice(code="restore", env="current", numerics="restore", weights
 LEAVE = make_choice(code="restore", env="current", numerics="restore", weights="current")
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_TRACK_HOME", str(tmp_path / "home"))
-
-
 def make_record(file, *, sha256):
     """A record whose only weights are an adapter's file."""
     weight = WeightFile(path=str(file), sha256=sha256, size_bytes=1, origin="computed")

@@ -16,10 +16,9 @@ RECORD = read_record(Path(__file__).parents[2] / "data" / "records" / "v1.json")
 CHOICE = make_choice(code="restore", env="current", numerics="restore", weights="current")
 
 
-@pytest.fixture(autouse=True)
-def replays(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_TRACK_HOME", str(tmp_path))
-    return tmp_path / "replays"
+@pytest.fixture
+def replays(home):
+    return home / "replays"
 
 
 def leave_behind(replays, *, days):
