@@ -17,6 +17,8 @@ from tests.models import make_tiny_pipeline
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", MLFLOW_DISABLE_TELEMETRY="true")
 for name in ("MLFLOW_TRACKING_URI", "REPRO_TRACK_REPLAY", "CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED"):
     os.environ.pop(name, None)
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the make that runs the tests: one that a test starts is its own
+    os.environ.pop(name, None)
 
 RECORDS = Path(__file__).parent / "data" / "records"
 FAST = ("call.num_inference_steps=4",)

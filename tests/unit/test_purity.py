@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -14,6 +15,21 @@ def test_mlflow_cannot_be_imported():
     with pytest.raises(ImportError, match="mlflow"):
         from mlflow.entities import Run  # noqa: F401
     import yaml  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """A part of MLflow that another test of the same process has left loaded."""
+    sys.modules["mlflow.left_loaded"] = os
+    yield
+    del sys.modules["mlflow.left_loaded"]
+
+
+@pytest.mark.usefixtures("loaded")
+def test_what_another_test_has_loaded_of_mlflow_cannot_be_imported_either():
+    """A part of MLflow that is loaded already, by a test that is no unit test, is an error here all the same."""
+    with pytest.raises(ImportError, match="mlflow"):
+        import mlflow.left_loaded  # noqa: F401
 
 
 def test_no_program_but_git_starts():
