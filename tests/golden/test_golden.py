@@ -91,7 +91,7 @@ def replayed(golden, cli):
     words = ("pipeline=local", f"pipeline.path={golden.place / 'model'}", "+call.num_inference_steps=1")
     seen = cli("run", *words, env=golden.env)
     assert seen.code == 0, seen.err
-    planned = cli("replay", *golden.names, "--dry-run", "--json", env=golden.env)
+    planned = cli("replay", *golden.names, "--dry-run", "--json", env=golden.env, timeout=600)
     assert planned.code == 0, planned.err
     done = cli("replay", *golden.names, "--json", env=golden.env, timeout=600)
     rows = {row["run_id"]: row for row in json.loads(done.out)}
