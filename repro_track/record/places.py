@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from repro_track.record.schema import RunRecord
-
 KINDS = ("seed", "weights", "call", "pipeline", "numerics", "machine", "libraries", "config", "source", "other")
 """The kinds of values that can change a result. Their order is their rank: a change of the first is the most likely to
 change bits."""
@@ -184,11 +182,6 @@ _LISTED_BY_NAME = {
     "adapter_files", "adapters", "components", "generators", "global_generators", "inputs", "packages", "submodules",
     "weights",
 }  # fmt: skip
-
-
-def walk_places(record: RunRecord) -> Iterator[tuple[str, Any]]:
-    """Walk through a record; return every single value with its place."""
-    return walk_tree(record.model_dump(mode="json"))
 
 
 def walk_tree(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,6 @@ from repro_track.record.places import (
     find_kind,
     find_row,
     name_numeric,
-    walk_places,
     walk_tree,
 )
 from repro_track.record.reading import read_record
@@ -49,6 +48,10 @@ def list_type_places(kind: Any, place: str) -> list[str]:
     return [place]
 
 
+def list_places(record: RunRecord) -> list[str]:
+    return [place for place, _ in walk_tree(record.model_dump(mode="json"))]
+
+
 def add_weights(record: RunRecord) -> RunRecord:
     """Return the record with a weight file in every component, and one of an adapter."""
     weight = WeightFile(path="a.safetensors", sha256="0" * 64, size_bytes=1, origin="computed")
@@ -75,7 +78,7 @@ def test_every_place_of_every_kept_record_has_a_row(path):
     record has is not."""
     record = read_record(path)
     as_written = [place for place, _ in walk_tree(json.loads(path.read_text(encoding="utf-8")))]
-    as_read = [place for place, _ in walk_places(record)]
+    as_read = list_places(record)
     assert len(as_read) > 100
     assert [place for place in (*as_written, *as_read) if find_row(place) is None] == []
     assert find_row("calls.0.no_such_field") is None
@@ -101,7 +104,7 @@ def test_every_row_is_of_a_known_kind():
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_what_changes_nothing_is_not_brought_back(path):
     """An effect or an address has no label: nobody would restore a verdict; and causes of every group are there."""
-    places = [place for place, _ in walk_places(read_record(path))]
+    places = list_places(read_record(path))
     assert [place for place in places if find_kind(place) is None and find_factor(place)] == []
     groups = {label.partition(":")[0] for place in places if (label := find_factor(place))}
     assert {"code", "env", "numerics", "weights", "pipeline", "seeds"} <= groups <= {*GROUPS}
@@ -168,7 +171,7 @@ def test_members_of_a_list_are_named_where_they_have_names():
 def test_every_weight_file_can_be_brought_back(path):
     """Every file of weights is of that kind and has that label, a component's and an adapter's alike: what is found
     elsewhere by its digest is restored. What is around a weight file has neither."""
-    places = [place for place, _ in walk_places(add_weights(read_record(path)))]
+    places = list_places(add_weights(read_record(path)))
     digests = [place for place in places if place.endswith(".safetensors.sha256")]
     assert len(digests) > 1
     assert any(place.startswith("calls.0.adapter_files.") for place in digests)
