@@ -11,6 +11,7 @@ from repro_track.compare.differences import Difference, list_differences
 from repro_track.compare.divergence import Divergence, find_divergence
 from repro_track.compare.outputs import Exact, OutputComparison, compare_latents, compare_outputs, has_decoder
 from repro_track.compare.verdict import VERDICTS, Tolerance
+from repro_track.record.names import name_call
 from repro_track.record.schema import RunRecord
 
 
@@ -52,11 +53,8 @@ def compare_runs(
         tolerance=tolerance,
         # the name of a call whose pictures come out of a decoder: whether its latents are within the profile
         decoded={
-            f"call{call.index}": all(
-                one.verdict == "within-tolerance" for one in latents if one.name == f"call{call.index}"
-            )
-            for call in expected.calls
-            if has_decoder(call)
+            name: all(one.verdict == "within-tolerance" for one in latents if one.name == name)
+            for name in (name_call(call.index) for call in expected.calls if has_decoder(call))
         },
     )
     worst = max((VERDICTS.index(output.verdict) for output in outputs), default=VERDICTS.index("not-comparable"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from repro_track.record.names import find_image, find_output_call
+from repro_track.record.names import find_image, find_output_call, name_call
 from repro_track.record.places import GROUPS
 from repro_track.record.schema import RunRecord, Unavailable
 
@@ -93,8 +93,9 @@ class Focus:
         calls, outputs, generators = record.calls, record.outputs, record.seeds.generators
         if self.call is not None:
             calls = tuple(call for call in calls if call.index == self.call)
-            outputs = tuple(output for output in outputs if find_output_call(output.name) == f"call{self.call}")
-            generators = tuple(one for one in generators if one.name.startswith(f"call{self.call}."))
+            name = name_call(self.call)
+            outputs = tuple(output for output in outputs if find_output_call(output.name) == name)
+            generators = tuple(one for one in generators if one.name.startswith(f"{name}."))
         if self.image is not None:
             outputs = tuple(output for output in outputs if find_image(output.name) == self.image)
             bare = {"steps": (), "after_last": (), "noise": Unavailable(unavailable="one image is looked at")}

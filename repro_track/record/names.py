@@ -13,20 +13,12 @@ OUTPUT_TENSORS_NAME = "outputs/outputs.safetensors"
 LATENTS_NAME = "outputs/latents.safetensors"
 STATES_NAME = "inputs/generator_states.safetensors"
 BUNDLE_NAME = "source/repository.bundle"
-
-
 NOTEBOOK_NAME = "source/notebook.py"
-
-
 REPORT_NAME = "report.html"
 PREVIEW_NAME = "preview.png"
 SIDE_BY_SIDE_NAME = "side_by_side.png"
 SHEET_NAME = "contact_sheet.png"
-
-
 MANIFEST_NAME = "SHA256SUMS"
-
-
 SWEEP_NAME = "sweep.json"
 
 
@@ -55,7 +47,7 @@ def find_output_call(name: str) -> str:
     ('call0', 'call1')
     """
     first = name.partition(".")[0]
-    return first if re.fullmatch(r"call\d+", first) else "call0"
+    return first if re.fullmatch(r"call\d+", first) else name_call(0)
 
 
 def find_image(name: str) -> int | None:

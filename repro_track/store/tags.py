@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from repro_track.media.kinds import get_kind
+from repro_track.record.names import name_call
 from repro_track.record.schema import RunRecord, Unavailable
 from repro_track.tensors.digests import digest_many
 from repro_track.tensors.distance import Distance
@@ -259,7 +260,7 @@ def make_step_metrics(record: RunRecord) -> list[tuple[str, float, int]]:
     """Make the latents' statistics by step: (name, value, step)."""
     metrics = []
     for call in record.calls:
-        prefix = "latents" if call.index == 0 else f"call{call.index}.latents"
+        prefix = "latents" if call.index == 0 else f"{name_call(call.index)}.latents"
         for step in call.trace.steps:
             metrics += [(f"{prefix}.{name}", getattr(step, name), step.index) for name in ("mean", "std", "abs_max")]
     return metrics
