@@ -85,7 +85,15 @@ def _check_reachable(url: str) -> None:
 
 @contextlib.contextmanager
 def reported(uri: str, *, what: str | None = None) -> Iterator[None]:
-    """Turn every failure of MLflow, its database driver or the network into one message."""
+    """Turn every failure of MLflow, its database driver or the network into one message; our own errors pass.
+
+    Args:
+        uri: the store, for the message.
+        what: what is being loaded from it; `None`: the store itself is used.
+
+    Raises:
+        StoreError: the block failed.
+    """
     try:
         yield
     except ReproTrackError:

@@ -28,7 +28,7 @@ from repro_track.store.stored_run import StoredRun
 VERSION = 1
 """Both sides speak this one; it is counted up with every change of a message."""
 
-_KINDS: dict[str, type[ReproTrackError]] = {
+_ERRORS: dict[str, type[ReproTrackError]] = {
     kind.__name__: kind
     for kind in (
         ReproTrackError,
@@ -98,18 +98,18 @@ class Failed:
     advice: str | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in _KINDS:
+        if self.kind not in _ERRORS:
             raise ValueError(f"{self.kind} is no error of ours")
 
     @classmethod
     def from_error(cls, error: ReproTrackError) -> Self:
         """Tell an error of ours."""
-        kind = next(base.__name__ for base in type(error).__mro__ if base.__name__ in _KINDS)
+        kind = next(base.__name__ for base in type(error).__mro__ if base.__name__ in _ERRORS)
         return cls(kind, error.found, error.expected, error.advice)
 
     def to_error(self, *, advice: str | None = None) -> ReproTrackError:
         """Make the error that was told, with `advice` in place of its own where that is given."""
-        return _KINDS[self.kind](self.found, expected=self.expected, advice=advice or self.advice)
+        return _ERRORS[self.kind](self.found, expected=self.expected, advice=advice or self.advice)
 
 
 Message = Open | Start | Log | Started | Done | Failed

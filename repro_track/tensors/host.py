@@ -1,7 +1,7 @@
 """Tensors in host memory, and safetensors files of them.
 
-It never changes a byte, and loads torch only where a tensor of torch is asked for or tensors are saved: torch's own
-tensors are recognised by what they can do.
+It never changes a byte where it is not asked for pixels, and loads torch only where a tensor of torch is asked for or
+tensors are saved: torch's own tensors are recognised by what they can do.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Replayed:
         """Put generators back to the recorded states that no seed explains."""
 
     def list_foreign_modules(self) -> list[str]:
-        """Say which modules are not of the source that was to run."""
+        """Describe the modules that are not of the source that was to run."""
         return []
 
     def leave_second_calls(self, calls: Sequence[SecondCall]) -> None:
@@ -210,8 +210,8 @@ class ReplayedBlock(Replayed):
                 )
 
     def list_foreign_modules(self) -> list[str]:
-        """Say which modules came from the clone although its source was restored elsewhere: then it was not that source
-        that ran."""
+        """Describe the modules that came from the clone although its source was restored elsewhere: then it was not
+        that source that ran."""
         if self.settings.foreign is None:
             return []
         root = Path(self.settings.foreign)
