@@ -130,14 +130,6 @@ def test_one_weight_by_one_ulp_is_named(cli, recorded, model):
     assert data["divergence"]["step"] == 0
 
 
-def test_another_thread_count_is_named(cli, python, script, model):
-    """Recorded with one thread and replayed with two, the settings of this machine: the thread count is named."""
-    run = python(script, model, env={"OMP_NUM_THREADS": "1"})
-    result, data = replay(cli, run.run_id, "--numerics", "current", env={"OMP_NUM_THREADS": "2"})
-    assert "numerics.state.num_threads" in json.dumps(data["differences"])
-    assert "OMP_NUM_THREADS" in result.err
-
-
 def test_another_instruction_set_is_named_and_diverges(cli, digits_run):
     """Replayed without vector instructions, the noise itself differs: diverged, with the capability named."""
     result, data = replay(

@@ -309,6 +309,10 @@ def test_a_script_outside_a_repository_comes_back_alone(python, cli, replay, sav
 # --- packages -----------------------------------------------------------------------------------------------------
 
 
+PACKAGES = pytest.mark.xdist_group("packages")
+"""Tests that share an older environment go to one worker: installing it and compiling its modules takes a minute."""
+
+
 @pytest.fixture(scope="module")
 def older_python(home):
     """A Python with the packages of this one, but diffusers 0.41.0: really installed, by uv."""
@@ -324,6 +328,7 @@ def older_python(home):
     return plan.interpreter, str(copy_program())
 
 
+@PACKAGES
 def test_packages_come_back(start, project, older_python, replay, cli, read_record):
     """A run made with diffusers 0.41.0 replays with exactly that, although another one is installed here; the second
     time it is there already. In the present packages the difference is named before anything runs, and weighed."""
@@ -385,6 +390,7 @@ def test_a_package_that_is_nowhere_is_said(project, record, replay, home, cli, r
     assert all((one / "repro_track.complete").exists() for one in made)
 
 
+@PACKAGES
 def test_explain_proves_that_a_release_is_the_cause(start, project, older_python, replay):
     """Code that behaves differently under another release of diffusers: of all differences between the two surroundings
     the release is proven to be the cause, by really installing the other one."""
@@ -400,6 +406,7 @@ def test_explain_proves_that_a_release_is_the_cause(start, project, older_python
     assert "0.41.0" in data["explanation"]["text"]
 
 
+@PACKAGES
 def test_a_machine_that_has_never_seen_the_project(start, cli, project, older_python, tmp_path):
     """The run's id and the store's address are enough: without the clone, the packages or anything of ours, the run is
     first shown and refused, and with consent comes back bit-exactly, code from its remote, packages from the
@@ -594,6 +601,7 @@ def test_another_thread_count_comes_back(cli, python, project, replay):
     assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
     result, data = replay(run.run_id, "--numerics", "current", env={"OMP_NUM_THREADS": "1"})
     assert "numerics.state.num_threads" in json.dumps(data["differences"])
+    assert "OMP_NUM_THREADS" in result.err
 
 
 # --- causes -------------------------------------------------------------------------------------------------------

@@ -89,27 +89,32 @@ def test_an_untouched_run_is_as_logged(cli, env, recorded):
     assert "as logged" in result.err
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "record.json", "config.yaml", "report.html", "preview.png", "outputs/images.1.png",
-        "outputs/outputs.safetensors", "outputs/latents.safetensors",
-        "inputs/generator_states.safetensors", "source/unstaged.diff.txt",
-        "environment/packages.txt", "SHA256SUMS",
-    ],
-)  # fmt: skip
-def test_one_bit_of_any_artifact_is_seen(cli, env, recorded, name):
-    """Whichever file of the store has one bit flipped, `verify` names it, and exits with 1 (3: the record itself is
-    unreadable)."""
-    path = find_artifacts(env, recorded) / name
-    kept = path.read_bytes()
+ARTIFACTS = [
+    "config.yaml", "environment/packages.txt", "inputs/generator_states.safetensors", "outputs/images.1.png",
+    "outputs/latents.safetensors", "outputs/outputs.safetensors", "preview.png", "report.html",
+    "source/unstaged.diff.txt",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [ARTIFACTS, ["record.json"], ["SHA256SUMS"]], ids=lambda names: names[0])
+def test_one_bit_of_any_artifact_is_seen(cli, env, recorded, names):
+    """Whichever file of the store has one bit flipped, `verify` names it and no other, and exits with 1 (3: the record
+    itself is unreadable)."""
+    paths = {find_artifacts(env, recorded) / name: name for name in names}
+    kept = {path: path.read_bytes() for path in paths}
     try:
-        flip(path)
-        result = cli("verify", recorded, env=env)
+        for path in paths:
+            flip(path)
+        result = cli("verify", recorded, "--json", env=env)
     finally:
-        path.write_bytes(kept)
-    assert result.code in ((1, 3) if name == "record.json" else (1,))
-    assert name in result.err or name == "record.json"
+        for path, content in kept.items():
+            path.write_bytes(content)
+    if names == ["record.json"]:
+        assert result.code in (1, 3)
+        return
+    assert result.code == 1
+    said = json.loads(result.out)[recorded]
+    assert [line.removesuffix(": altered") for line in said if line.endswith(": altered")] == names
 
 
 def test_missing_and_added_files_are_seen(cli, env, recorded):

@@ -27,27 +27,28 @@ def find_artifact(env, run_id, name):
 
 @pytest.fixture(scope="module")
 def swept(cli, env):
-    return cli("run", "-m", "seed=1,2,10", "call.num_inference_steps=2,3", env=env)
+    return cli("run", "-m", "seed=10,2", "call.num_inference_steps=2,3", env=env)
 
 
 def test_members_are_under_one_run(swept, env, client):
     """Each member's id is a line on stdout; all are under the sweep, named by their overrides."""
     members = swept.out.split()
-    assert len(members) == 6
+    assert len(members) == 4
     sweep = find_sweep(swept)
     for member in members:
         assert client.get_run(member).data.tags["mlflow.parentRunId"] == sweep
-    assert client.get_run(members[0]).info.run_name == "digits seed=1 call.num_inference_steps=2"
+    assert client.get_run(members[0]).info.run_name == "digits seed=10 call.num_inference_steps=2"
     run = client.get_run(sweep)
     assert run.info.status == "FINISHED"
-    assert run.data.tags["repro_track.sweep"] == "6"
+    assert run.data.tags["repro_track.sweep"] == "4"
     assert all(member in run.data.tags["mlflow.note.content"] for member in members)
 
 
 def test_the_sheet_has_every_picture_in_order(swept, env):
     """One sheet: a row for each seed by number (2 before 10), a column for each number of steps, each picture a
     member's."""
-    members = swept.out.split()
+    later, earlier = swept.out.split()[:2], swept.out.split()[2:]
+    members = [*earlier, *later]
     with Image.open(find_artifact(env, find_sweep(swept), "contact_sheet.png")) as sheet:
         sheet.load()
     with Image.open(find_artifact(env, members[0], "preview.png")) as first:
@@ -70,7 +71,7 @@ def test_the_sweep_replays_as_a_whole(swept, cli, env):
     replayed = cli("replay", sweep, env=env)
     assert replayed.code == 0, replayed.err
     assert replayed.out.split() == [word for member in members for word in (member, "bit-exact")]
-    assert "6 bit-exact" in replayed.err
+    assert "4 bit-exact" in replayed.err
     unlike = cli("replay", sweep, "--numerics", "current", env={**env, "ATEN_CPU_CAPABILITY": "default"})
     assert unlike.code == 1
     assert cli("verify", sweep, env=env).code == 0
@@ -150,7 +151,7 @@ def test_a_sweep_of_somebody_else_is_not_run(cli, env, swept, tmp_path):
     refused = cli("run", f"sweep.run={sweep}", env=other)
     assert (refused.code, refused.out) == (4, "")
     assert "not begun by this user" in refused.err
-    typed = cli("run", "-m", "seed=1,2,10", "call.num_inference_steps=2,3", f"sweep.run={sweep}", env=other)
+    typed = cli("run", "-m", "seed=10,2", "call.num_inference_steps=2,3", f"sweep.run={sweep}", env=other)
     assert typed.out.split() == swept.out.split()
 
 

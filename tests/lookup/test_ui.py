@@ -203,10 +203,15 @@ def test_the_page_lists_the_queries():
     assert [what for what, _ in list_queries()] == list(EXPECTED)
 
 
+@pytest.fixture(scope="session")
+def record(runs, place, cli):
+    """The record of the first run, as data."""
+    return json.loads(cli("show", runs["first"], "--json", env=place.env).out)
+
+
 @pytest.mark.parametrize("what", list(EXPECTED))
-def test_search_as_typed(page, runs, place, cli, what):
+def test_search_as_typed(page, runs, record, what):
     """A query of the page, typed into MLflow's box with this store's values, finds exactly the runs that it should."""
-    record = json.loads(cli("show", runs["first"], "--json", env=place.env).out)
     outputs, parts = record["outputs"], record["calls"][0]["components"]
     weights = next(one["weights"][0]["sha256"] for one in parts if one["weights"])
     values = {
