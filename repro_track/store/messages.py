@@ -12,35 +12,14 @@ from typing import IO, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from repro_track.errors import (
-    DeterminismError,
-    PipelineError,
-    RecordError,
-    RefusedError,
-    ReplayError,
-    ReproTrackError,
-    StoreError,
-    UsageError,
-    first_line,
-)
+from repro_track.errors import ReproTrackError, StoreError, first_line
 from repro_track.store.stored_run import StoredRun
 
 VERSION = 1
 """Both sides speak this one; it is counted up with every change of a message."""
 
-_ERRORS: dict[str, type[ReproTrackError]] = {
-    kind.__name__: kind
-    for kind in (
-        ReproTrackError,
-        UsageError,
-        RecordError,
-        StoreError,
-        DeterminismError,
-        PipelineError,
-        ReplayError,
-        RefusedError,
-    )
-}
+_CLASSES: list[type[ReproTrackError]] = [ReproTrackError, *ReproTrackError.__subclasses__()]
+_ERRORS = {kind.__name__: kind for kind in _CLASSES}
 _ADVICE = "run again; if it comes back, check that one version of repro_track alone is installed"
 
 
