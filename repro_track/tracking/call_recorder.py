@@ -24,7 +24,7 @@ from repro_track.record.schema import Component, Generator, Input, PipelineCall,
 from repro_track.tensors.digests import digest_tensor
 from repro_track.tensors.host import HostTensor
 from repro_track.tracking.cost import Stopwatch
-from repro_track.tracking.folder import KeptOutput, RunFolder
+from repro_track.tracking.folder import SHEET_LIMIT, KeptOutput, RunFolder
 from repro_track.tracking.options import Options
 from repro_track.tracking.replayed import Replayed
 
@@ -198,8 +198,11 @@ class CallRecorder:
     def _keep_outputs(self, result: Any) -> None:
         rates = self.call.find_rates()
         settings = self.options.make_embedded(seeds=self.seeds, call=self._part)
+        pictures = 0
         for raw in self.call.list_outputs(result):
-            self._outputs.append(self.folder.keep_output(raw, rates=rates, settings=settings))
+            kept = self.folder.keep_output(raw, rates=rates, settings=settings, with_picture=pictures < SHEET_LIMIT)
+            pictures += kept.picture is not None
+            self._outputs.append(kept)
 
     def _call_again(self, first: PipelineCall) -> SecondCall:
         """Call the pipeline as it was just called: where the second result differs, the first call left something

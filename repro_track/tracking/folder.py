@@ -33,6 +33,9 @@ from repro_track.report.page import render_run_page
 from repro_track.store.tags import name_logged_images
 from repro_track.tensors.host import HostTensor, save_tensors
 
+SHEET_LIMIT = 16
+"""So many pictures are on the sheet of a run; no more are made ready for it."""
+
 
 @dataclass(frozen=True)
 class KeptOutput:
@@ -41,7 +44,8 @@ class KeptOutput:
     Attributes:
         part: of the record; `Unavailable` for what cannot be compared, of which nothing is kept.
         tensor: its exact values, a copy; `None` for a file.
-        picture: 8-bit pixels that stand for it on a page, (height, width, channels); `None` for what is none.
+        picture: 8-bit pixels that stand for it on a page, (height, width, channels); `None` for what is none, or where
+            none was asked for.
     """
 
     part: Output | Unavailable
@@ -117,7 +121,12 @@ class RunFolder:
             make_contact_sheet(pictures).save(self.path / PREVIEW_NAME)
 
     def keep_output(
-        self, raw: RawOutput, *, rates: Rates = UNKNOWN_RATES, settings: Mapping[str, Any] | None = None
+        self,
+        raw: RawOutput,
+        *,
+        rates: Rates = UNKNOWN_RATES,
+        settings: Mapping[str, Any] | None = None,
+        with_picture: bool = True,
     ) -> KeptOutput:
         """Keep one output: its digests, a file that a person can open, its exact values.
 
@@ -125,6 +134,7 @@ class RunFolder:
             raw: one leaf of a result, of any kind.
             rates: of sound and video.
             settings: what else goes into a picture's file.
+            with_picture: also make the pixels that stand for it on a page.
         """
         if not raw.is_known:
             reason = f"output {raw.name} is a {type(raw.value).__name__}, which cannot be compared"
@@ -138,7 +148,7 @@ class RunFolder:
             settings=settings,
         )
         # a copy: the caller may write into the value afterwards
-        return KeptOutput(part, to_exact(raw).copy(), get_preview(raw))
+        return KeptOutput(part, to_exact(raw).copy(), get_preview(raw) if with_picture else None)
 
     def keep_file(self, name: str, path: Path) -> KeptOutput:
         """Keep a copy of a file that the run made."""

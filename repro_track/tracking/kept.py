@@ -16,9 +16,7 @@ from repro_track.record.names import name_call
 from repro_track.record.schema import Generator, Output, PipelineCall, Unavailable
 from repro_track.tensors.host import HostTensor
 from repro_track.tracking.call_recorder import Draw, RecordedCall
-from repro_track.tracking.folder import KeptOutput
-
-_SHEET_LIMIT = 16  # pictures on the sheet of a run
+from repro_track.tracking.folder import SHEET_LIMIT, KeptOutput
 
 
 @dataclass
@@ -71,7 +69,7 @@ class Kept:
             self.outputs.append(one.part)
             if one.tensor is not None:
                 self.tensors[one.part.name] = one.tensor
-            if one.picture is not None and len(self.pictures) < _SHEET_LIMIT:
+            if one.picture is not None and len(self.pictures) < SHEET_LIMIT:
                 self.pictures.append(one.picture)
 
     def add_draws(self, draws: Iterable[Draw]) -> None:
