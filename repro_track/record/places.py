@@ -114,7 +114,8 @@ _LIBRARIES = r"torch|diffusers|transformers|numpy|accelerate|safetensors|tokeniz
 
 _ROWS = (
     # effects and addresses
-    Row(r"schema_version|record_id|status|error|name|created_at|replay_of|cost\..*|outputs\..*|replayable\..*", None),
+    Row(r"schema_version|record_id|status|error|name|created_at|replay_of|cost\..*|outputs\..*", None),
+    Row(r"replayable\..*|cautions\..*", None),
     Row(r"calls\.\d+\.trace\..*", None),
     Row(r"seeds\.closed|seeds\..*state_after.*|seeds\..*\.(moved|drawn_at.*)|seeds\..*made_by", None),
     Row(r"calls\.\d+\.(name_or_path|index|stage)|calls\.\d+\.inputs\..*\.(file|origin)|.*\.location|command\..*", None),

@@ -26,7 +26,11 @@ def _upgrade_2(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "schema_version": 3}  # what came with 3 has defaults that say that it was not looked at
 
 
-_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _upgrade_1, 2: _upgrade_2}
+def _upgrade_3(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "schema_version": 4}  # as above
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _upgrade_1, 2: _upgrade_2, 3: _upgrade_3}
 """From schema version N, a function to N + 1. A version that was once released is read for ever."""
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-SCHEMA_VERSION: Literal[3] = 3
+SCHEMA_VERSION: Literal[4] = 4
 
 T = TypeVar("T")
 
@@ -417,9 +417,13 @@ class Replayable(Part):
 
 
 class RunRecord(Part):
-    """One run, self-contained. `record_id` is the record's own; MLflow's run id is only its address."""
+    """One run, self-contained. `record_id` is the record's own; MLflow's run id is only its address.
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    `cautions` were said while the run was recorded: what may make a replay differ although the run can be replayed,
+    a sentence each.
+    """
+
+    schema_version: Literal[4] = SCHEMA_VERSION
     record_id: str
     status: Status
     error: str | None = None
@@ -436,6 +440,7 @@ class RunRecord(Part):
     outputs: tuple[Output, ...] = ()
     cost: Cost
     replayable: Replayable
+    cautions: tuple[str, ...] = ()
     replay_of: str | None = None
 
 

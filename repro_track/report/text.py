@@ -59,6 +59,7 @@ def list_caveats(record: RunRecord) -> list[str]:
                     "It was seeded and recorded."
                 )
     caveats += [f"Not replayable: {to_printable(reason, limit=300)}." for reason in record.replayable.reasons]
+    caveats += [to_printable(caution, limit=300) for caution in record.cautions]
     bound = {one.device for one in record.seeds.generators if not one.device.startswith("cpu")}
     if bound:
         caveats.append(f"The noise is bound to the device: a generator on {', '.join(sorted(bound))}.")

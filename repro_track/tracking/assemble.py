@@ -108,6 +108,7 @@ def assemble_record(
         replayable=_judge_replayable(
             command, withheld=withheld, source=seen.source, unknown=[*kept.unknown, *foreign], status=outcome.status
         ),
+        cautions=tuple(dict.fromkeys(kept.cautions)),
         replay_of=replay_of,
     )
 

@@ -28,7 +28,8 @@ class Kept:
         generators: parts of the record, of all calls.
         outputs: parts of the record, of all calls and the run's own.
         draws: places by global generator, each place once, in the order in which they were first seen.
-        unknown: why outputs cannot be compared, a sentence each.
+        unknown: why the run cannot be replayed or an output not be compared, a sentence each.
+        cautions: what may make a replay differ, a sentence each.
         tensors: the exact values of outputs by name.
         states: of generators by name.
         latents: the last ones by the name of the call.
@@ -41,6 +42,7 @@ class Kept:
     outputs: list[Output] = field(default_factory=list)
     draws: dict[str, list[str]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
     tensors: dict[str, HostTensor] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
     latents: dict[str, HostTensor] = field(default_factory=dict)

@@ -12,6 +12,9 @@ def test_caveats_are_said(make_record):
     assert "global generator of torch" in list_caveats(moved)[0]
     refused = make_record({"replayable": {"yes": False, "reasons": ["the mesh cannot be kept"]}})
     assert any("the mesh cannot be kept" in caveat for caveat in list_caveats(refused))
+    warned = make_record({"cautions": ["The order of a set is random."]})
+    assert "The order of a set is random." in list_caveats(warned)
+    assert "The order of a set is random." not in list_caveats(make_record())
 
 
 def test_values_are_shortened_and_printable():
