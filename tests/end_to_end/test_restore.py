@@ -693,7 +693,7 @@ def test_times_counts_two_modes(project, record, replay, tmp_path):
     (project.root / "script.py").write_text(UNSTABLE)
     project.commit("unstable")
     run_id = record(str(tmp_path / "counter"))
-    result, data = replay(run_id, "--times", "4")
+    result, data = replay(run_id, "--times", "2")
     assert result.code == 1
     outcomes = data["stability"]["outcomes"]
     assert [one["share"] for one in outcomes] == [0.5, 0.5]
