@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro_track.capture.notebook import read_cells
 from repro_track.errors import ReplayError
 from repro_track.record.names import CONFIG_NAME, NOTEBOOK_NAME
 from repro_track.record.redaction import redact_words
@@ -29,7 +30,7 @@ def capture_command(*, ordinal: int, folder: Path) -> Command:
         script = _find_main_script() or Unavailable(unavailable="the app has no main file")
         overrides += _read_callback_overrides()
         return _make_command("hydra", overrides, script, cwd=_read_hydra_cwd(), ordinal=ordinal)
-    cells = _read_cells()
+    cells = read_cells()
     if cells is not None:
         path = folder / NOTEBOOK_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,19 +96,6 @@ def _read_hydra_cwd() -> str:
     from hydra.core.hydra_config import HydraConfig
 
     return HydraConfig.get().runtime.cwd
-
-
-def _read_cells() -> str | None:
-    """Read the cells that were run so far, this one included, as one Python file; `None` outside IPython."""
-    if "IPython" not in sys.modules:
-        return None
-    from IPython import get_ipython
-
-    shell = get_ipython()
-    if shell is None:
-        return None
-    cells = [cell.rstrip() for cell in shell.history_manager.input_hist_parsed if cell.strip()]
-    return "\n\n".join(f"# %%\n{cell}" for cell in cells) + "\n"
 
 
 def find_script(command: Command, *, folder: Path) -> Path | None:
