@@ -12,9 +12,11 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from repro_track.errors import DeterminismError, first_line
@@ -131,7 +133,7 @@ def _list_settings() -> tuple[Setting, ...]:
         Setting("inference_mode", torch.is_inference_mode_enabled),
         Setting("flush_denormal", _probe_flush_denormal, torch.set_flush_denormal),
         Setting("cpu_capability", torch.backends.cpu.get_cpu_capability),
-        Setting("compile_config", _read_compile_config),
+        Setting("compile_settings", _read_compile_settings),
     )
     return (*legacy, *precision, *attributes, *read_only, *functions)
 
@@ -191,22 +193,46 @@ def _probe_flush_denormal() -> bool:
     return torch.tensor([1e-40]).mul(1.0).item() == 0
 
 
-def _read_compile_config() -> str:
+def _read_compile_settings() -> str:
     """Return one digest of the inductor and dynamo configs: hundreds of keys, private names, used by torch.compile
     only.
 
-    diffusers loads both anyway.
+    diffusers loads both anyway. Records before schema 4 have it as `compile_config`, with folders in it: it was another
+    one in every working directory.
     """
     from torch._dynamo import config as dynamo
     from torch._inductor import config as inductor
 
-    settings = {"inductor": inductor.save_config_portable(), "dynamo": dynamo.save_config_portable()}
+    return digest_settings({"inductor": inductor.save_config_portable(), "dynamo": dynamo.save_config_portable()})
 
-    def to_text(value: Any) -> str:
-        # the order of a set of strings changes with every process
-        return repr(sorted(value, key=repr)) if isinstance(value, (set, frozenset)) else repr(value)
 
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=to_text).encode()).hexdigest()
+def digest_settings(settings: Mapping[str, Any]) -> str:
+    """Return a digest of nested settings that is the same in every folder and every process: what is the path of a
+    file or folder is left out, and of a function or class its name counts.
+
+    >>> digest_settings({"level": 1, "debug_dir": "/a/b"}) == digest_settings({"level": 1, "debug_dir": "/c"})
+    True
+    >>> digest_settings({"level": 1}) == digest_settings({"level": 2})
+    False
+    """
+    return hashlib.sha256(json.dumps(_leave_places_out(settings), sort_keys=True).encode()).hexdigest()
+
+
+def _leave_places_out(value: Any) -> Any:
+    """Return a setting as plain data, with `<path>` in the place of each absolute path."""
+    if isinstance(value, Mapping):
+        return {str(key): _leave_places_out(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):  # the order of a set of strings changes with every process
+        return sorted((_leave_places_out(item) for item in value), key=repr)
+    if isinstance(value, (list, tuple)):
+        return [_leave_places_out(item) for item in value]
+    if isinstance(value, (str, PurePath)):
+        return "<path>" if PurePath(value).is_absolute() else str(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def capture_state() -> dict[str, Any]:

@@ -124,6 +124,8 @@ _ROWS = (
     Row(r"environment\.(torch\.parallel_info|variables\.PYTHONPATH)", None),
     Row(r"config\.resolved\.(store|tolerance|name|log|sweep|embed|picture_format)(\..*)?", None),
     Row(r"config\.resolved\.determinism\.name|config\.overrides.*", None),
+    # of records before schema 4: a digest with the working directory in it
+    Row(r"numerics\.(state|requested|changed)\.compile_config", None),
     # causes, the likeliest first
     Row(r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)", "seed", "seeds"),
     Row(r"config\.resolved\.(seeds?|num_images|generator)", "seed"),
@@ -136,7 +138,7 @@ _ROWS = (
     Row(r"calls\.\d+\.components\..*|calls\.\d+\.class_name", "pipeline"),
     Row(r"config\.resolved\.(pipeline|scheduler|adapters|switches|stages|dtype|device)\b.*", "pipeline"),
     # facts about the program: no setting of torch, nothing puts them back
-    Row(r"numerics\.(state|requested|changed)\.(inference_mode|compile_config)", "numerics"),
+    Row(r"numerics\.(state|requested|changed)\.(inference_mode|compile_settings)", "numerics"),
     Row(r"(environment\.variables|numerics\.(state|requested|changed))\.(?P<name>.+)", "numerics", name_numeric),
     Row(r"numerics\..*|environment\.variables\..*|config\.resolved\.determinism.*", "numerics"),
     Row(r"environment\.torch\.(?!gpus).*", "machine", "env:torch"),

@@ -68,6 +68,20 @@ def test_a_value_on_one_side_alone_is_a_difference():
     assert (gone[place], come[place]) == ((version, None), (None, version))
 
 
+def test_a_setting_that_one_version_does_not_know_is_no_cause():
+    """Settings that only one of two versions of the program reads are no difference, an old digest of folders neither;
+    another value of a setting that both read is one."""
+    state = RECORD.numerics.state
+    assert "compile_config" in state
+    known = {**{name: value for name, value in state.items() if name != "compile_config"}, "compile_settings": "0" * 64}
+    present = change(RECORD, numerics=change(RECORD.numerics, state=known))
+    assert list_differences(RECORD, present) == ()
+    elsewhere = change(RECORD, numerics=change(RECORD.numerics, state={**state, "compile_config": "1" * 64}))
+    assert list_differences(RECORD, elsewhere) == ()
+    other = change(present, numerics=change(present.numerics, state={**known, "compile_settings": "1" * 64}))
+    assert [one.place for one in list_differences(present, other)] == ["numerics.state.compile_settings"]
+
+
 def test_the_present_environment_is_compared_without_torchs_own_answers():
     """Another processor is a difference; what only torch can tell is not asked for before a replay."""
     present = change(RECORD.environment, machine=change(RECORD.environment.machine, cpu_model="another"))

@@ -1,10 +1,19 @@
 """Promises of numerics.py: what is recorded is in force, everything is put back, contradictions are named."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from repro_track.config.presets import read_preset
-from repro_track.determinism.numerics import applied, apply_variables, capture_state, list_contradictions, restore_state
+from repro_track.determinism.numerics import (
+    applied,
+    apply_variables,
+    capture_state,
+    digest_settings,
+    list_contradictions,
+    restore_state,
+)
 from repro_track.errors import DeterminismError
 from repro_track.record.schema import Unavailable
 
@@ -96,3 +105,35 @@ def test_a_variable_that_arrives_too_late_is_named():
     with pytest.raises(DeterminismError, match="ATEN_CPU_CAPABILITY") as caught:
         apply_variables({"ATEN_CPU_CAPABILITY": "avx2"})
     assert "avx2" in caught.value.expected
+
+
+def test_the_settings_of_the_compiler_are_the_same_in_every_folder(monkeypatch):
+    """torch names folders among the compiler's settings: where a run is started changes nothing, a setting does."""
+    from torch._dynamo import config as dynamo
+    from torch._inductor import config as inductor
+
+    before = capture_state()["compile_settings"]
+    with monkeypatch.context() as patch:
+        patch.setattr(dynamo, "debug_dir_root", "/another/folder/torch_compile_debug")
+        assert capture_state()["compile_settings"] == before
+        patch.setattr(inductor, "epilogue_fusion", not inductor.epilogue_fusion)
+        assert capture_state()["compile_settings"] != before
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_equal"),
+    [
+        ({"dir": "/a"}, {"dir": Path("/b/c")}, True),
+        ({"cxx": (None, "/usr/bin/g++")}, {"cxx": (None, "/opt/g++")}, True),
+        ({"cxx": (None, "g++")}, {"cxx": (None, "clang")}, False),
+        ({"names": {"x", "y", "z"}}, {"names": {"z", "y", "x"}}, True),
+        ({"names": {"x", "y"}}, {"names": {"x"}}, False),
+        ({"hook": object()}, {"hook": object()}, True),
+        ({"hook": capture_state}, {"hook": restore_state}, False),
+        ({"level": 1}, {"level": "1"}, False),
+        ({"level": 1}, {}, False),
+    ],
+)
+def test_a_digest_of_settings_has_no_place_in_it(one, other, is_equal):
+    """Paths, the order of sets and the addresses of objects do not count; names, values and their types do."""
+    assert (digest_settings({"inner": one}) == digest_settings({"inner": other})) == is_equal

@@ -129,7 +129,8 @@ def test_the_order_of_kinds_is_how_likely_they_change_bits():
         ("calls.0.arguments.guidance_scale", "call", None),
         ("calls.0.inputs.image.file", None, None),
         ("numerics.state.num_threads", "numerics", "numerics:threads"),
-        ("numerics.state.compile_config", "numerics", None),
+        ("numerics.state.compile_settings", "numerics", None),
+        ("numerics.state.compile_config", None, None),
         ("environment.variables.PYTHONPATH", None, None),
         ("environment.torch.version", "machine", "env:torch"),
         ("environment.torch.gpus.0.name", "machine", None),
@@ -197,7 +198,7 @@ def test_a_difference_has_its_label():
         "calls.0.components.scheduler.config.clip_sample": "pipeline:scheduler",
         "calls.0.components.unet.config.sample_size": None,
         "environment.machine.cpu_model": None,
-        "numerics.state.compile_config": None,
+        "numerics.state.compile_settings": None,
     }
     assert {place: find_factor(place) for place in labels} == labels
 
