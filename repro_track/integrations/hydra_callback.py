@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 from hydra.experimental.callback import Callback
 
+from repro_track.tracking.plain_config import freeze_config
+
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from omegaconf import DictConfig
@@ -46,7 +48,7 @@ class ReproTrack(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Begin as soon as torch is loaded: now, if it is already."""
-        self._config = _resolve(config)
+        self._config = freeze_config(config, leave_out=("hydra",))
         _current[:] = [self]
         _when_loaded("torch", _begin)
         _when_loaded("diffusers.pipelines.pipeline_utils", _watch_pipelines)
@@ -86,20 +88,6 @@ class ReproTrack(Callback):
             return original(pipe, *arguments, **named)
         names = [name for name in inspect.signature(original).parameters if name != "self"]
         return self._run(pipe, **dict(zip(names, arguments, strict=False)), **named)
-
-
-def _resolve(config: DictConfig) -> dict[str, Any]:
-    """Return the app's own part of a job's config as data; what has no value stays `???`."""
-    from omegaconf import OmegaConf
-
-    resolved: dict[str, Any] = {}
-    for key in config:
-        if key == "hydra":
-            continue
-        value = "???" if OmegaConf.is_missing(config, key) else config[key]
-        is_node = OmegaConf.is_config(value)
-        resolved[str(key)] = OmegaConf.to_container(value, resolve=True, enum_to_str=True) if is_node else value
-    return resolved
 
 
 def _when_loaded(name: str, hook: Callable[[Any], None]) -> None:

@@ -239,8 +239,10 @@ def _flatten_config(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _clean_key(key: str) -> str:
-    """MLflow's keys: up to 250 characters, letters, digits and `_ - . / : space`, no empty part."""
-    return re.sub(r"/{2,}", "/", re.sub(r"[^\w\-./: ]", "_", key))[:250]
+    """MLflow's keys: up to 250 characters, letters, digits and `_ - . / : space`, no part that is empty or leads to
+    another folder."""
+    parts = re.sub(r"[^\w\-./: ]", "_", key)[:250].split("/")
+    return "/".join(part for part in parts if part.strip(".")) or "_"
 
 
 def make_metrics(record: RunRecord) -> dict[str, float]:

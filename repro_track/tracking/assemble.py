@@ -26,6 +26,7 @@ from repro_track.tracking.call_recorder import describe_error
 from repro_track.tracking.generators import Seeding
 from repro_track.tracking.kept import Kept
 from repro_track.tracking.options import Options
+from repro_track.tracking.plain_config import list_unavailable
 from repro_track.tracking.surroundings import Seen
 from repro_track.version import __version__
 
@@ -108,7 +109,7 @@ def assemble_record(
         replayable=_judge_replayable(
             command, withheld=withheld, source=seen.source, unknown=[*kept.unknown, *foreign], status=outcome.status
         ),
-        cautions=tuple(dict.fromkeys(kept.cautions)),
+        cautions=tuple(dict.fromkeys([*kept.cautions, *list_unavailable(resolved)])),
         replay_of=replay_of,
     )
 

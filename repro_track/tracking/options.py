@@ -109,17 +109,3 @@ def read_policy(chosen: str | Mapping[str, Any], *, num_threads: int | None) -> 
     if num_threads is not None:
         preset["num_threads"] = num_threads
     return {"name": "custom", "num_threads": None, "flags": {}, "environment": {}} | preset
-
-
-def freeze_config(given: Any) -> Mapping[str, Any]:
-    """Return a config as data: interpolations and resolvers get their values now. `None` is an empty one."""
-    if given is None:
-        return {}
-    if isinstance(given, Mapping) and not hasattr(given, "_get_node"):
-        return given
-    from omegaconf import OmegaConf
-
-    resolved: Any = OmegaConf.to_container(
-        OmegaConf.create(given), resolve=True, throw_on_missing=True, enum_to_str=True
-    )
-    return resolved

@@ -10,7 +10,8 @@ from typing import Any
 
 from repro_track.capture.command import read_hydra_overrides
 from repro_track.record.schema import Batch, Embed, TraceLevel
-from repro_track.tracking.options import Options, freeze_config, read_policy
+from repro_track.tracking.options import Options, read_policy
+from repro_track.tracking.plain_config import freeze_config
 from repro_track.tracking.run import TrackedRun
 
 
@@ -55,7 +56,8 @@ def track(
         trace: `off`, `steps` (every scheduler step and top-level block), `modules` (every module).
         store: an MLflow tracking URI; `MLFLOW_TRACKING_URI` goes first; `None`: the embedded store.
         name: the run's name in MLflow; `None`: what it is.
-        config: your own config (a dict or Hydra's DictConfig): recorded, resolved, with secrets withheld.
+        config: your own config (a dict, Hydra's DictConfig or a part of it, a dataclass): recorded, resolved, with
+            secrets withheld. What in it has no value that can be written down is named, and ends nothing.
         bundle: also keep the git commit and its history with the run, for a commit that may be lost.
         picture_format: what pictures are written as: `png`, `webp` (without loss) or `jpeg`.
         embed: what a picture's file says of its run: its `id` and the digest of its pixels, or its settings as well,

@@ -197,6 +197,8 @@ def test_params_of_a_script_are_those_of_its_first_call(make_record):
         ({"a[b]=c,d+e@f%g": 1}, "a_b__c_d_e_f_g"),
         ({"x": {"/": {"y": 1}}}, "x./.y"),
         ({"a//b": 1}, "a/b"),
+        ({"/a/../b/./": 1}, "a/b"),
+        ({"...": 1}, "_"),
         ({"k" * 300: 1}, "k" * 250),
         ({"kept": "v"}, "kept"),
     ],

@@ -7,7 +7,8 @@ import pytest
 
 from repro_track.record.handover import Handover
 from repro_track.record.reading import read_record
-from repro_track.tracking.options import Options, freeze_config, read_policy
+from repro_track.tracking.options import Options, read_policy
+from repro_track.tracking.plain_config import freeze_config
 from repro_track.tracking.replayed import ReplayedBlock
 from repro_track.tracking.track import track
 

@@ -57,6 +57,15 @@ def test_secrets_are_withheld(assemble, make_options, record):
     assert assemble(options=make_options(config={"size": 3})).replayable.yes
 
 
+def test_what_a_config_has_no_value_for_is_a_caution(assemble, make_options):
+    """A value of the config that could not be recorded is named, after what the run itself has to say; the run can be
+    replayed all the same."""
+    made = assemble(options=make_options(config={"a": {"b": object()}}), kept=Kept(cautions=["mind", "mind"]))
+    assert made.cautions == ("mind", "config.a.b was not recorded: an object, which is no data")
+    assert made.replayable.yes
+    assert assemble(options=make_options(config={"a": {"b": 1}})).cautions == ()
+
+
 def test_who_drew_is_said_of_what_moved(assemble, record):
     """A global generator that moved has the lines that drew, or that they are elsewhere; one that did not has none.
     The run is closed only where none moved."""

@@ -6,7 +6,7 @@ import inspect
 import pytest
 
 from repro_track.errors import UsageError
-from repro_track.tracking.options import Options, freeze_config, read_policy
+from repro_track.tracking.options import Options, read_policy
 from repro_track.tracking.track import track
 
 OF_A_CONFIG = {"overrides", "stem", "parent_id", "is_config"}
@@ -75,26 +75,6 @@ def test_threads_go_before_the_policys_own():
     before = read_policy("strict", num_threads=None)
     assert read_policy("strict", num_threads=7) != before
     assert read_policy("strict", num_threads=None) == before
-
-
-def test_a_config_is_frozen(monkeypatch):
-    """Interpolations get their values when the options are made: what changes afterwards is not seen, another config
-    is."""
-    from omegaconf import OmegaConf
-
-    monkeypatch.setenv("PLANTED", "then")
-    config = OmegaConf.create({"a": 1, "b": "${a}", "c": "${oc.env:PLANTED}"})
-    frozen = freeze_config(config)
-    monkeypatch.setenv("PLANTED", "now")
-    config.a = 2
-    assert frozen == {"a": 1, "b": 1, "c": "then"}
-    assert freeze_config(config) == {"a": 2, "b": 2, "c": "now"}
-
-
-def test_a_config_may_be_a_dict_or_nothing():
-    """A dict is taken as it is, no config is an empty one."""
-    assert freeze_config({"a": "${b}"}) == {"a": "${b}"}
-    assert freeze_config(None) == {}
 
 
 def test_a_picture_says_more_only_where_that_is_asked_for(make_options, record):
