@@ -1,7 +1,7 @@
-"""Which lines of code drew from a global generator: a pipeline call is repeated, watched line by line.
+"""Which lines of code draw from a global generator: a block is watched line by line while it runs.
 
-It watches states, and knows no function by its name. It repeats a call only from the random state in which it began,
-ends as soon as all is explained, and leaves every generator where the first call left it.
+It watches states, and knows no function by its name. It repeats nothing, draws nothing and changes no state: what is
+watched gives what it would give unwatched, only later.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -19,44 +19,37 @@ from typing import Any
 
 import numpy as np
 
-from repro_track.determinism.global_generators import is_same_state, list_moved, rewound_globals
+from repro_track.determinism.global_generators import is_same_state, read_globals
 
 
-class _AllExplainedError(BaseException):
-    """Ends the repeated call; no `except Exception` of a pipeline may swallow it."""
-
-
-def find_draws(
-    call: Callable[[], object], *, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> dict[str, list[str]]:
-    """Repeat a call, and name the lines that moved each global generator that it moved.
+@contextlib.contextmanager
+def watching_draws(names: Sequence[str]) -> Iterator[dict[str, list[str]]]:
+    """Watch for a block which lines move global generators.
 
     Args:
-        call: what is repeated; what it returns or raises is of no interest.
-        before: the global states (`global_generators.read_globals`) in which the first call began.
-        after: those in which it ended.
+        names: those that are watched, as in `global_generators.read_globals`; of none nothing is watched, and nothing
+            is slower. One that this process does not have is left out.
 
-    Returns:
-        by generator, `FILE:LINE in FUNCTION, from FILE:LINE in FUNCTION` in the order of the first draw; empty where a
-        draw was not seen again.
+    Yields:
+        by generator, `FILE:LINE in FUNCTION, from FILE:LINE in FUNCTION` in the order of the first draw; complete after
+        the block, also where that raised.
     """
-    moved = list_moved(before, after)
-    watch = _Watch({name: after[name] for name in moved}, {name: before[name] for name in moved if name in before})
-    # a swallowed error is no loss: the first call's own outcome stands
-    with rewound_globals(dict(before)), contextlib.suppress(_AllExplainedError, Exception), watch.watching():
-        call()
-    return watch.lines
+    states = read_globals() if names else {}
+    watch = _Watch({name: states[name] for name in names if name in states})
+    if not watch.lines:
+        yield watch.lines
+        return
+    with watch.watching():
+        yield watch.lines
 
 
 class _Watch:
     """Compares states at every line outside torch, NumPy and the standard library."""
 
-    def __init__(self, ends: Mapping[str, Any], states: Mapping[str, Any]) -> None:
-        self.lines: dict[str, list[str]] = {name: [] for name in ends}
-        self._ends, self._states = ends, dict(states)
+    def __init__(self, states: dict[str, Any]) -> None:
+        self.lines: dict[str, list[str]] = {name: [] for name in states}
+        self._states = states
         self._at: tuple[FrameType, int] | None = None
-        self._owner = threading.get_ident()
-        self._is_done = False
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -68,6 +61,7 @@ class _Watch:
         finally:
             sys.settrace(former)
             threading.settrace(former_of_threads)
+            self._compare()  # what the last line did, after which no other one came
             self._at = None
 
     def _on_event(self, frame: FrameType, event: str, argument: Any) -> Any:
@@ -80,18 +74,12 @@ class _Watch:
         return self._on_event
 
     def _compare(self) -> None:
-        is_new = False
         for name, state in self._states.items():
             now = _read_global_state(name)
             if not is_same_state(now, state):
                 self._states[name] = now
-                is_new = True
                 if self._at and (place := _name_place(*self._at)) not in self.lines[name]:
                     self.lines[name].append(place)
-        if is_new:
-            self._is_done = all(is_same_state(self._states[name], end) for name, end in self._ends.items())
-        if self._is_done and threading.get_ident() == self._owner:  # another thread would only end itself
-            raise _AllExplainedError
 
 
 def _find_own(frame: FrameType | None) -> FrameType | None:

@@ -81,10 +81,11 @@ def restore_globals(packed: Mapping[str, np.ndarray]) -> None:
             states[name] = ("MT19937", np.array(keys, dtype=np.uint32), int(position), int(has_gauss), cached)
         elif name in states:
             states[name] = torch.from_numpy(np.array(array, dtype=np.uint8))
-    _write_globals(states)
+    write_globals(states)
 
 
-def _write_globals(states: dict[str, Any]) -> None:
+def write_globals(states: Mapping[str, Any]) -> None:
+    """Put the global generators to states that `read_globals` returned."""
     import torch
 
     random.setstate(states["python"])
@@ -151,11 +152,11 @@ class GlobalsWatch:
 def rewound_globals(states: dict[str, Any]) -> Iterator[None]:
     """Put the global generators back to states that `read_globals` returned, and at the end to where they are now."""
     ends = read_globals()
-    _write_globals(states)
+    write_globals(states)
     try:
         yield
     finally:
-        _write_globals(ends)
+        write_globals(ends)
 
 
 @contextlib.contextmanager
@@ -170,4 +171,4 @@ def guarded_globals(seed: int) -> Iterator[GlobalsWatch]:
     try:
         yield GlobalsWatch(seed)
     finally:
-        _write_globals(former)
+        write_globals(former)

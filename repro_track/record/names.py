@@ -36,6 +36,15 @@ def name_global(call: int, generator: str) -> str:
     return f"{name_call(call)}.global.{generator}"
 
 
+def name_call_draw(index: int) -> str:
+    """Name a call as the place of a draw whose line is not known.
+
+    >>> name_call_draw(0)
+    'call 0'
+    """
+    return f"call {index}"
+
+
 INPUTS = " inputs"
 """Ends the name of a column that has a module's inputs and not its output."""
 

@@ -116,8 +116,8 @@ _ROWS = (
     # effects and addresses
     Row(r"schema_version|record_id|status|error|name|created_at|replay_of|cost\..*|outputs\..*", None),
     Row(r"replayable\..*|cautions\..*", None),
-    Row(r"calls\.\d+\.trace\..*", None),
-    Row(r"seeds\.closed|seeds\..*state_after.*|seeds\..*\.(moved|drawn_at.*)|seeds\..*made_by", None),
+    Row(r"calls\.\d+\.(trace|drawn)\..*", None),
+    Row(r"seeds\.closed|seeds\..*state_after.*|seeds\..*\.(moved|drawn_at.*|while_loading)|seeds\..*made_by", None),
     Row(r"calls\.\d+\.(name_or_path|index|stage)|calls\.\d+\.inputs\..*\.(file|origin)|.*\.location|command\..*", None),
     Row(r"source\.(repository|branch|remote|bundle|dirty).*", None),
     Row(r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*)", None),

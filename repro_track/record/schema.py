@@ -126,10 +126,11 @@ class Generator(Part):
 
 
 class GlobalGenerator(Part):
-    """One global generator before and after the run. `moved`: something drew from it.
+    """One global generator before and after the run. `moved`: it is not where it began.
 
-    `drawn_at` names the lines of code that drew while a pipeline was called, each with its caller's:
-    `diffusers/utils/y.py:110 in draw, from diffusers/schedulers/x.py:66 in step`.
+    `drawn_at` names the calls that drew from it (`call 0`); in a replay, and in runs of before schema 4, the lines of
+    code, each with its caller's: `diffusers/utils/y.py:110 in draw, from diffusers/schedulers/x.py:66 in step`.
+    `while_loading`: something drew from it while a pipeline was loaded; in the run of a config it was put back then.
     """
 
     name: str
@@ -137,10 +138,13 @@ class GlobalGenerator(Part):
     state_after: Known[str]
     moved: bool
     drawn_at: tuple[str, ...] = ()
+    while_loading: bool = False
 
 
 class Seeds(Part):
-    """Every source of randomness. `closed`: every random draw of the run came from a recorded generator."""
+    """Every source of randomness. `closed`: every random draw that an output depends on came from a recorded generator:
+    no pipeline drew from a global one while it was called, nor the code around the calls where it has outputs of its
+    own."""
 
     root: int
     origin: SeedOrigin
@@ -352,7 +356,7 @@ class PipelineCall(Part):
     components, the weight files of adapters that the config named, its trace.
 
     `stage` is its name where a run has several; `batch` says whether the images of the call were made together or each
-    alone.
+    alone. `drawn` has the global generators that were drawn from during the call.
     """
 
     index: int
@@ -366,6 +370,7 @@ class PipelineCall(Part):
     batch: Batch = "together"
     inputs: tuple[Input, ...] = ()
     adapter_files: tuple[WeightFile, ...] = ()
+    drawn: tuple[str, ...] = ()
 
     @property
     def schedulers(self) -> list[str]:

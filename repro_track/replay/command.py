@@ -25,7 +25,7 @@ from repro_track.replay.request import ReplayResult, Request, check_changes, mak
 from repro_track.replay.show import list_what_would_run, print_plan
 from repro_track.replay.trust import check_trust
 from repro_track.report.terminal import open_console, print_comparison, print_diff, print_findings
-from repro_track.report.text import to_printable
+from repro_track.report.text import list_draws, to_printable
 from repro_track.store.client import Store
 from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import make_replay_tags
@@ -154,6 +154,8 @@ def _conclude(outcome: Outcome, *, request: Request, profile: Tolerance, console
         tags = make_replay_tags(found.address, verdict=comparison.verdict, focus=str(focus))
         log_replay(outcome, run, store=store, findings=findings, tags=tags)
     print_findings(findings, console=console)
+    for sentence in list_draws(outcome.actual):
+        console.print(f"  {sentence}", markup=False)
     for reason in outcome.actual.replayable.reasons:
         console.print(f"  caution: {to_printable(reason, limit=300)}", markup=False)
     console.print(f"  logged as run {run.run_id}: {run.link}", markup=False)

@@ -14,7 +14,7 @@ from repro_track.compare.comparison import Comparison
 from repro_track.compare.differences import Difference, to_data
 from repro_track.compare.findings import Explanation, Findings
 from repro_track.record.places import find_factor
-from repro_track.record.schema import RunRecord, Unavailable
+from repro_track.record.schema import GlobalGenerator, RunRecord, Unavailable
 
 MEANING = {
     "bit-exact": "every output tensor has the same dtype, shape and bytes",
@@ -50,14 +50,18 @@ def list_caveats(record: RunRecord) -> list[str]:
     caveats = []
     if record.seeds.closed:
         caveats.append("Seed-closed: every random draw came from a recorded generator.")
-    else:
-        for one in record.seeds.global_generators:
-            if one.moved:
-                places = to_printable(", ".join(one.drawn_at) or "something", limit=300)
-                caveats.append(
-                    f"Not seed-closed: the global generator of {one.name} was drawn from ({places}). "
-                    "It was seeded and recorded."
-                )
+    for one in record.seeds.global_generators:
+        if one.moved and not record.seeds.closed:
+            places = to_printable(", ".join(one.drawn_at) or "something", limit=300)
+            caveats.append(
+                f"Not seed-closed: the global generator of {one.name} was drawn from ({places}). "
+                "It was seeded and recorded." + (" A replay names the lines." if _has_line_to_find(one) else "")
+            )
+        elif one.moved:
+            caveats.append(
+                f"The global generator of {one.name} was drawn from between the calls, by the run's own code or while "
+                "a pipeline was loaded; what the calls were given of that is recorded."
+            )
     caveats += [f"Not replayable: {to_printable(reason, limit=300)}." for reason in record.replayable.reasons]
     caveats += [to_printable(caution, limit=300) for caution in record.cautions]
     bound = {one.device for one in record.seeds.generators if not one.device.startswith("cpu")}
@@ -66,6 +70,21 @@ def list_caveats(record: RunRecord) -> list[str]:
     if record.source.dirty:
         caveats.append("The source had changes that are not committed; they are under source/.")
     return caveats
+
+
+def _has_line_to_find(one: GlobalGenerator) -> bool:
+    """Whether a call drew from it, and the line is not known."""
+    return any(re.fullmatch(r"call \d+", place) for place in one.drawn_at)
+
+
+def list_draws(record: RunRecord) -> list[str]:
+    """List the lines of code that a replay saw draw from a global generator, a sentence each."""
+    return [
+        f"the global generator of {one.name} was drawn from at {to_printable(place, limit=300)}"
+        for one in record.seeds.global_generators
+        for place in one.drawn_at
+        if " in " in place
+    ]
 
 
 def list_findings(findings: Findings) -> list[str]:

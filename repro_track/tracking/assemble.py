@@ -14,6 +14,7 @@ from repro_track.record.schema import (
     Command,
     Config,
     Cost,
+    GlobalGenerator,
     Program,
     Replayable,
     RunRecord,
@@ -115,19 +116,25 @@ def assemble_record(
 
 
 def _make_seeds(seeding: Seeding, *, seen: Seen, kept: Kept) -> Seeds:
-    """Return the part on randomness: of each global generator that moved, who drew."""
-    moved = seen.global_generators
+    """Return the part on randomness: of each global generator that moved, who drew.
+
+    What is drawn between the calls reaches a call as an argument, which is recorded, or as weights, which are digested:
+    it leaves the run open only where it may be in an output of the run's own.
+    """
     return Seeds(
         root=seeding.root,
         origin=seeding.origin,
         images=seeding.images,
         generators=tuple(kept.generators),
-        global_generators=tuple(
-            one.model_copy(update={"drawn_at": tuple(kept.draws.get(one.name, [_ELSEWHERE]))}) if one.moved else one
-            for one in moved
-        ),
-        closed=not any(one.moved for one in moved),
+        global_generators=tuple(_say_who_drew(one, kept) for one in seen.global_generators),
+        closed=not any(one.moved and (one.name in kept.draws or kept.has_own) for one in seen.global_generators),
     )
+
+
+def _say_who_drew(one: GlobalGenerator, kept: Kept) -> GlobalGenerator:
+    while_loading = one.name in kept.loading_draws
+    places = kept.draws.get(one.name) or ([] if while_loading else [_ELSEWHERE])
+    return one.model_copy(update={"drawn_at": tuple(places) if one.moved else (), "while_loading": while_loading})
 
 
 def _judge_replayable(

@@ -5,11 +5,11 @@ It never changes the run: what it knows of the call is one frozen value, also wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from repro_track.determinism import draws
+from repro_track.determinism.draws import watching_draws
 from repro_track.determinism.global_generators import list_moved, pack_globals, read_globals, rewound_globals
 from repro_track.errors import PipelineError, ReproTrackError
 from repro_track.media.outputs import to_exact
@@ -18,7 +18,7 @@ from repro_track.pipelines.call import Call, undisturbed
 from repro_track.pipelines.components import describe_components, find_commit
 from repro_track.pipelines.previews import make_previews
 from repro_track.record.handover import SecondCall
-from repro_track.record.names import name_global
+from repro_track.record.names import name_call_draw, name_global
 from repro_track.record.redaction import redact_text, redact_tree
 from repro_track.record.schema import Component, Generator, Input, PipelineCall, WeightFile
 from repro_track.tensors.digests import digest_tensor
@@ -31,7 +31,7 @@ from repro_track.tracking.replayed import Replayed
 
 @dataclass(frozen=True)
 class Draw:
-    """A line of code that drew from a global generator, or what it was done for."""
+    """Where a global generator was drawn from: the call, or the line of code in it."""
 
     generator: str
     place: str
@@ -117,17 +117,16 @@ class CallRecorder:
             samples=self.options.previews,
         )
         with self.watch.timed("call"), watched as collector:
+            lines: Mapping[str, Sequence[str]] = {}
             try:
-                result = self._call_pipeline()
+                with watching_draws(self.replayed.list_drawn(call=call.index)) as lines:
+                    result = self._call_pipeline()
             finally:
-                self._take(collector, components=components, before=before)
+                self._take(collector, components=components, before=before, lines=lines)
         if self.options.previews:
             with self.watch.timed("previews"), undisturbed(call.pipe), rewound_globals(read_globals()):
                 for step, picture in enumerate(make_previews(call.pipe, collector.samples)):
                     self.folder.save_preview(picture, call=call.index, step=step)
-        if self.replayed.looks_for_draws:
-            with self.watch.timed("draws"):
-                self._find_draws(before)
         with self.watch.timed("outputs"):
             self._keep_outputs(result)
         if settings.twice and self._part is not None:
@@ -162,10 +161,17 @@ class CallRecorder:
             ) from error
 
     def _take(
-        self, collector: trace.TraceCollector, *, components: tuple[Component, ...], before: dict[str, Any]
+        self,
+        collector: trace.TraceCollector,
+        *,
+        components: tuple[Component, ...],
+        before: dict[str, Any],
+        lines: Mapping[str, Sequence[str]],
     ) -> None:
         """Take what the call left behind, whether it failed or not."""
         call, pipe = self.call, self.call.pipe
+        drawn = list_moved(before, read_globals())
+        self._draws = [Draw(name, place) for name in drawn for place in lines.get(name) or [name_call_draw(call.index)]]
         self._generators = call.watch.finish()
         packed = pack_globals(before)
         self._states = call.watch.states | {name_global(call.index, name): one for name, one in packed.items()}
@@ -182,18 +188,8 @@ class CallRecorder:
             batch=call.batch,
             inputs=self.inputs,
             adapter_files=self.adapter_files,
+            drawn=tuple(drawn),
         )
-
-    def _find_draws(self, before: Mapping[str, Any]) -> None:
-        """Where the call drew from a global generator: name the lines that did, by repeating it up to its last draw."""
-        call, after = self.call, read_globals()
-        if not list_moved(before, after):
-            return
-        with call.watch.rewound(), undisturbed(call.pipe):
-            found = draws.find_draws(call.make, before=before, after=after)
-        for generator, lines in found.items():
-            places = lines or [f"call {call.index}, not seen again"]
-            self._draws += [Draw(generator, place) for place in places]
 
     def _keep_outputs(self, result: Any) -> None:
         rates = self.call.find_rates()

@@ -28,6 +28,8 @@ class Kept:
         generators: parts of the record, of all calls.
         outputs: parts of the record, of all calls and the run's own.
         draws: places by global generator, each place once, in the order in which they were first seen.
+        loading_draws: the global generators that were drawn from while a pipeline was loaded.
+        has_own: whether there is an output that no call made.
         unknown: why the run cannot be replayed or an output not be compared, a sentence each.
         cautions: what may make a replay differ, a sentence each.
         tensors: the exact values of outputs by name.
@@ -41,6 +43,8 @@ class Kept:
     generators: list[Generator] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     draws: dict[str, list[str]] = field(default_factory=dict)
+    loading_draws: set[str] = field(default_factory=set)
+    has_own: bool = False
     unknown: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
     tensors: dict[str, HostTensor] = field(default_factory=dict)
@@ -62,8 +66,13 @@ class Kept:
         self.add_draws(recorded.draws)
         self.add_outputs(recorded.outputs)
 
+    def add_own(self, kept: KeptOutput) -> None:
+        """Add an output that no call made."""
+        self.has_own = True
+        self.add_outputs([kept])
+
     def add_outputs(self, kept: Iterable[KeptOutput]) -> None:
-        """Add outputs; of those that cannot be compared, the reason."""
+        """Add outputs of a call; of those that cannot be compared, the reason."""
         for one in kept:
             if isinstance(one.part, Unavailable):
                 self.unknown.append(one.part.unavailable)

@@ -39,13 +39,11 @@ class Replayed:
         replay_of: the record that is replayed, by its id; here none.
         is_replay: whether this process is the child of a replay, which logs nothing itself: the replay does, with the
             verdict.
-        looks_for_draws: whether calls that draw from a global generator are repeated to name the lines that did.
     """
 
     settings: Settings = Settings()
     replay_of: str | None = None
     is_replay: bool = False
-    looks_for_draws: bool = True
 
     def choose_folder(self, *, record_id: str) -> Path:
         """Choose where the run's files are collected: a staging folder of its own."""
@@ -85,6 +83,11 @@ class Replayed:
     def restore_globals(self, *, call: int) -> None:
         """Put the global generators back to where they were when the recorded call began."""
 
+    def list_drawn(self, *, call: int) -> tuple[str, ...]:
+        """List the global generators that the recorded call drew from, whose lines are looked for while it is made
+        again: watching every line is slow, and a call is never made twice for it."""
+        return ()
+
     def restore_generators(self, generators: Sequence[torch.Generator], *, call: int) -> None:
         """Put generators back to the recorded states that no seed explains."""
 
@@ -101,7 +104,6 @@ class OtherBlock(Replayed):
     to be thrown away."""
 
     is_replay = True
-    looks_for_draws = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -120,7 +122,6 @@ class ReplayedBlock(Replayed):
         self._handover = handover
         self.settings = handover.settings
         self.replay_of = handover.replay_of
-        self.looks_for_draws = bool(handover.settings.changes)  # a variation is a run of its own
 
     def choose_folder(self, *, record_id: str) -> Path:
         """Choose the folder in which the replay looks for what its child left."""
@@ -225,12 +226,20 @@ class ReplayedBlock(Replayed):
         return [f"{inside[0]} was imported from {root}, not from the restored source"] if inside else []
 
     def restore_globals(self, *, call: int) -> None:
-        """Put back the global generators as they were when a call began that is replayed alone."""
-        if self.settings.focus.call != call or not self._handover.states_path.is_file():
+        """Put back the global generators as they were when the call began, where no code of the run's own is between
+        its calls: in the run of a config, whose loading of pipelines may draw otherwise elsewhere, and for a call that
+        is replayed alone."""
+        is_config = self._handover.expected.command.is_config and not self.settings.changes
+        if not (is_config or self.settings.focus.call == call) or not self._handover.states_path.is_file():
             return
         prefix = name_global(call, "")
         states = {name: state.to_numpy() for name, state in load_tensors(self._handover.states_path).items()}
         restore_globals({name.removeprefix(prefix): state for name, state in states.items() if name.startswith(prefix)})
+
+    def list_drawn(self, *, call: int) -> tuple[str, ...]:
+        """List the global generators that the recorded call drew from."""
+        recorded = self._handover.find_call(call)
+        return recorded.drawn if recorded else ()
 
     def restore_generators(self, generators: Sequence[torch.Generator], *, call: int) -> None:
         """Put back the recorded state of generators that were seeded from entropy: the script cannot repeat those.

@@ -18,7 +18,7 @@ from typing import Any
 from repro_track.capture.command import capture_command, count_block, make_config_command
 from repro_track.capture.machine import read_user
 from repro_track.config.locations import resolve_store_uri
-from repro_track.determinism.global_generators import list_moved, read_globals
+from repro_track.determinism.global_generators import list_moved, read_globals, write_globals
 from repro_track.determinism.numerics import capture_state
 from repro_track.errors import UsageError
 from repro_track.media.files import load_files
@@ -34,7 +34,7 @@ from repro_track.store.outbox import Outbox
 from repro_track.store.stored_run import StoredRun
 from repro_track.tracking import surroundings
 from repro_track.tracking.assemble import RUNNING, Outcome, assemble_record, name_run, read_outcome
-from repro_track.tracking.call_recorder import CallRecorder, Draw
+from repro_track.tracking.call_recorder import CallRecorder
 from repro_track.tracking.cost import Stopwatch, measure_cost
 from repro_track.tracking.folder import RunFolder
 from repro_track.tracking.generators import begin_seeding, watch_generators
@@ -229,12 +229,12 @@ class TrackedRun:
                     f"output {name!r} is {str(value)!r}, and there is no such file",
                     expected="a file, a tensor, an array or a picture",
                 )
-            self._kept.add_outputs([self._folder.keep_file(name, path)])
+            self._kept.add_own(self._folder.keep_file(name, path))
             return
         last = self._kept.calls[-1] if self._kept.calls else None
         settings = self._options.make_embedded(seeds=self._seeding.images, call=last)
         for raw in list_outputs({name: value}):
-            self._kept.add_outputs([self._folder.keep_output(raw, settings=settings)])
+            self._kept.add_own(self._folder.keep_output(raw, settings=settings))
 
     @property
     def run_id(self) -> str:
@@ -261,12 +261,16 @@ class TrackedRun:
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:
-        """Time the block as the loading of a pipeline, and put draws from global generators in it down to that: many
-        models draw the weights that the file then replaces."""
+        """Time the block as the loading of a pipeline, and note draws from global generators in it apart: many models
+        draw the weights that the file then replaces. In the run of a config they are undone, so that a call begins
+        as it would with a pipeline that was there before; a script's own code may have seeded them in the block."""
         before = read_globals()
         with self.timed("load"):
             yield
-        self._kept.add_draws(Draw(name, "while the pipeline was loaded") for name in list_moved(before, read_globals()))
+        drawn = list_moved(before, read_globals())
+        self._kept.loading_draws.update(drawn)
+        if drawn and self._options.is_config:
+            write_globals(before)
 
     # --- beginning and end
 

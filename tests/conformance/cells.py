@@ -33,6 +33,7 @@ from repro_track.lookup.find import recall_run
 from repro_track.record.choice import DEFAULT
 from repro_track.record.names import OUTPUT_TENSORS_NAME, RECORD_NAME
 from repro_track.record.reading import read_record
+from repro_track.record.schema import RunRecord
 from repro_track.tensors.distance import measure_distance
 from repro_track.tensors.host import load_tensors
 from tests.conformance import zoo
@@ -174,12 +175,14 @@ def _find_artifacts(run: str) -> Path:
     return next((Path(os.environ["REPRO_TRACK_HOME"]) / "artifacts").glob(f"*/{run}/artifacts"))
 
 
-def _conclude(cell: Cell, runs: Sequence[str], *, verdict: str, problem: str) -> Outcome:
-    """Put a cell's row together from the record of the run that was replayed, and the outputs of both."""
+def _conclude(
+    cell: Cell, runs: Sequence[str], *, verdict: str, problem: str, replayed: RunRecord | None = None
+) -> Outcome:
+    """Put a cell's row together from the record of the run that was replayed, the outputs of both, and the record of
+    the replay, which has the lines that drew."""
     record = read_record(_find_artifacts(runs[0]) / RECORD_NAME)
-    leaks = tuple(
-        f"{one.name}: {place}" for one in record.seeds.global_generators if one.moved for place in one.drawn_at
-    )
+    seeds = (replayed or record).seeds
+    leaks = tuple(f"{one.name}: {place}" for one in seeds.global_generators if one.moved for place in one.drawn_at)
     parts = [part.class_name.rpartition(".")[2] for call in record.calls for part in call.components]
     schedulers = dict.fromkeys(name for name in parts if name.endswith("Scheduler"))
     classes = " + ".join(call.class_name for call in record.calls)
@@ -227,9 +230,12 @@ def run_alone(cell: Cell, folder: Path) -> Outcome:
     if len(runs) < len(cell.variants):
         lines = ran.stderr.strip().splitlines() or ["it said nothing"]
         return cell.fail(next((line for line in reversed(lines) if "error" in line.lower()), lines[-1]))
-    replayed = start("replay", runs[0])
-    problem = "" if replayed.stdout else (replayed.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    return _conclude(cell, runs, verdict=replayed.stdout.strip(), problem=problem)
+    replayed = start("replay", runs[0], "--json")
+    if not replayed.stdout:
+        return _conclude(cell, runs, verdict="", problem=(replayed.stderr.strip().splitlines() or ["silence"])[-1])
+    result = json.loads(replayed.stdout)
+    again = read_record(_find_artifacts(result["replay_run_id"]) / RECORD_NAME)
+    return _conclude(cell, runs, verdict=result["verdict"], problem="", replayed=again)
 
 
 # --- together -----------------------------------------------------------------------------------------------------
@@ -334,21 +340,21 @@ class Together:
         outcomes = dict(self._failed)
         try:
             for cell, runs in reversed(self._recorded):
-                verdict, problem = "", ""
+                verdict, problem, replayed = "", "", None
                 try:
-                    verdict = self._replay_run(runs[0])
+                    verdict, replayed = self._replay_run(runs[0])
                 except ReproTrackError as error:
                     problem = str(error)
-                outcomes[cell] = _conclude(cell, runs, verdict=verdict, problem=problem)
+                outcomes[cell] = _conclude(cell, runs, verdict=verdict, problem=problem, replayed=replayed)
         finally:
             if self._child:
                 self._child.close()
                 self._child = None
         return outcomes
 
-    def _replay_run(self, run: str) -> str:
+    def _replay_run(self, run: str) -> tuple[str, RunRecord]:
         """Replay one run as `repro-track replay` does, but in the child that is there, if it was started with the
-        variables that the plan wants; return the verdict.
+        variables that the plan wants; return the verdict and the record of the replay.
 
         Raises:
             ReproTrackError: the run cannot be replayed, or the replay failed.
@@ -369,4 +375,4 @@ class Together:
             if actual.status != "finished":
                 raise ReproTrackError(f"the replay is {actual.status}: {actual.error}")
             profile = make_tolerance(None, recorded=found.record)
-            return judge(planned, actual, profile=profile).comparison.verdict
+            return judge(planned, actual, profile=profile).comparison.verdict, actual

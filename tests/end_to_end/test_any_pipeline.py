@@ -266,18 +266,22 @@ def test_independent_images_are_those_made_alone(cli, read_record):
 
 
 def test_a_draw_from_a_global_generator_is_found_out(cli, run_zoo, read_record):
-    """A scheduler that draws globally is found by watching: the record has the generator and the line, and it
-    replays."""
+    """A scheduler that draws globally is found by watching: the record has the generator and the call, and its replay,
+    which is bit-exact, the line."""
     run = run_zoo("stable_diffusion", "scheduler.class_name=DPMSolverSDEScheduler")
     record = read_record(run.run_id)
     assert not record.seeds.closed
     moved = {one.name: one.drawn_at for one in record.seeds.global_generators if one.moved}
     assert list(moved) == ["torch"]
-    (place,) = moved["torch"]
-    assert place.startswith("diffusers/schedulers/scheduling_dpmsolver_sde.py:")
-    assert "".join(place.split()) in "".join(run.err.split())  # it is shown, broken into lines
-    data = replay(cli, run.run_id)
+    assert moved["torch"] == ("call 0",)
+    assert record.calls[0].drawn == ("torch",)
+    result = cli("replay", run.run_id, "--json")
+    data = json.loads(result.out)
     assert (data["verdict"], data["differences"]) == ("bit-exact", [])
+    again = read_record(data["replay_run_id"]).seeds.global_generators
+    (place,) = next(one.drawn_at for one in again if one.moved)
+    assert place.startswith("diffusers/schedulers/scheduling_dpmsolver_sde.py:")
+    assert "".join(place.split()) in "".join(result.err.split())  # it is shown, broken into lines
     closed = read_record(run_zoo("stable_diffusion", "scheduler.class_name=DDIMScheduler").run_id)
     assert closed.seeds.closed
     assert not any(one.drawn_at for one in closed.seeds.global_generators)

@@ -1,6 +1,7 @@
-"""Promises of draws.py: whoever draws from a global generator is named by the line, and nothing is left changed."""
+"""Promises of draws.py: whoever draws from a global generator is named by the line, and looking changes nothing."""
 
 import random
+import sys
 import threading
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from repro_track.determinism import draws
-from repro_track.determinism.global_generators import list_moved, read_globals
+from repro_track.determinism.global_generators import list_moved, read_globals, rewound_globals
 
 
 def draw_python():
@@ -40,13 +41,11 @@ def draw_nothing():
     return torch.randn(3, generator=torch.Generator().manual_seed(0))
 
 
-def watch(call):
-    """Make a call, find its draws, and give them with the states before, after, and after looking."""
-    before = read_globals()
-    call()
-    after = read_globals()
-    found = draws.find_draws(call, before=before, after=after)
-    return found, after
+def watch(call, *names):
+    """Make a call, once, and give the lines that drew."""
+    with draws.watching_draws(names or ("python", "numpy", "torch")) as found:
+        call()
+    return {name: lines for name, lines in found.items() if lines}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,7 @@ def watch(call):
 )
 def test_every_line_that_draws_is_named(call, generator, functions):
     """Each line outside of libraries that moved a generator is named, with its generator and function."""
-    found, _ = watch(call)
+    found = watch(call)
     assert list(found) == [generator]
     places = [place.partition(",")[0] for place in found[generator]]
     assert [place.rpartition(" in ")[2] for place in places] == functions
@@ -90,9 +89,9 @@ def draw_by_a_helper():
 
 def test_a_draw_is_the_line_of_the_draw_not_of_what_was_called_last():
     """A line that calls something and then draws is named itself, and the caller of a helper with it."""
-    (place,) = watch(draw_after_a_look)[0]["torch"]
+    (place,) = watch(draw_after_a_look)["torch"]
     assert place.partition(",")[0].endswith(f":{draw_after_a_look.__code__.co_firstlineno + 2} in draw_after_a_look")
-    (place,) = watch(draw_by_a_helper)[0]["numpy"]
+    (place,) = watch(draw_by_a_helper)["numpy"]
     helper, _, caller = place.partition(", from ")
     assert helper.endswith(" in draw_numpy")
     assert caller.endswith(f":{draw_by_a_helper.__code__.co_firstlineno + 1} in draw_by_a_helper")
@@ -100,38 +99,33 @@ def test_a_draw_is_the_line_of_the_draw_not_of_what_was_called_last():
 
 def test_who_draws_nothing_is_not_named():
     """A call that draws from generators of its own names no line."""
-    assert watch(draw_nothing)[0] == {}
+    assert watch(draw_nothing) == {}
 
 
 def test_looking_changes_nothing():
-    """After looking, every global generator is where the first call left it, also when the call fails the second
-    time."""
-    _, after = watch(draw_torch)
-    assert list_moved(after, read_globals()) == []
-    calls = []
+    """A watched call draws what it draws unwatched, is made once, and passes on what it raises with the lines until
+    then."""
+    calls, before = [], read_globals()
 
-    def fail_again():
+    def fail():
+        calls.append((draw_numpy().tolist(), draw_torch().tolist()))
+        raise RuntimeError("broken")
+
+    with rewound_globals(before), pytest.raises(RuntimeError):
+        fail()
+    with rewound_globals(before), pytest.raises(RuntimeError), draws.watching_draws(["numpy", "torch"]) as found:
+        fail()
+    assert len(calls) == 2
+    assert calls[0] == calls[1]
+    assert [len(lines) for lines in found.values()] == [1, 2]
+    assert list_moved(before, read_globals()) == []
+
+
+def test_only_what_is_asked_for_is_watched():
+    """A generator that nobody asked for is not watched, nor one that is not here; where none is, there is no tracer."""
+    assert list(watch(draw_numpy, "numpy", "cuda:7")) == ["numpy"]
+    assert watch(draw_numpy, "torch") == {}
+    with draws.watching_draws([]) as found:
+        assert sys.gettrace() is None or "draws" not in repr(sys.gettrace())
         draw_numpy()
-        calls.append(1)
-        if len(calls) > 1:
-            raise RuntimeError("broken")
-        draw_python()
-
-    found, after = watch(fail_again)
-    assert list_moved(after, read_globals()) == []
-    assert len(found["numpy"]) == 1
-    assert found["python"] == []
-
-
-def test_the_search_ends_with_the_last_draw():
-    """The call is not repeated further than to its last draw."""
-    seen = []
-
-    def call():
-        draw_python()
-        seen.append(1)
-        seen.append(1)
-        seen.append(1)
-
-    watch(call)
-    assert len(seen) < 6
+    assert found == {}

@@ -1,7 +1,7 @@
 """Promises of text.py: values are short and printable, caveats are said, JSON is JSON."""
 
 from repro_track.record.schema import Unavailable
-from repro_track.report.text import comparison_to_json, list_caveats, to_printable
+from repro_track.report.text import comparison_to_json, list_caveats, list_draws, to_printable
 from tests.unit.report.comparisons import compare
 
 
@@ -10,6 +10,18 @@ def test_caveats_are_said(make_record):
     assert list_caveats(make_record())[0].startswith("Seed-closed")
     moved = make_record({"seeds.closed": False, "seeds.global_generators.2.moved": True})
     assert "global generator of torch" in list_caveats(moved)[0]
+    assert "A replay names the lines" not in list_caveats(moved)[0]
+    drew = make_record(
+        {
+            "seeds.closed": False,
+            "seeds.global_generators.2.moved": True,
+            "seeds.global_generators.2.drawn_at": ["call 0", "a/b.py:3 in f"],
+        }
+    )
+    assert "A replay names the lines" in list_caveats(drew)[0]
+    assert list_draws(drew) == ["the global generator of torch was drawn from at a/b.py:3 in f"]
+    between = make_record({"seeds.global_generators.2.moved": True})
+    assert "between the calls" in list_caveats(between)[1]
     refused = make_record({"replayable": {"yes": False, "reasons": ["the mesh cannot be kept"]}})
     assert any("the mesh cannot be kept" in caveat for caveat in list_caveats(refused))
     warned = make_record({"cautions": ["The order of a set is random."]})

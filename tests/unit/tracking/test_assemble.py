@@ -68,7 +68,7 @@ def test_what_a_config_has_no_value_for_is_a_caution(assemble, make_options):
 
 def test_who_drew_is_said_of_what_moved(assemble, record):
     """A global generator that moved has the lines that drew, or that they are elsewhere; one that did not has none.
-    The run is closed only where none moved."""
+    The run is closed where no call drew, and nothing that was drawn between the calls can be in an output."""
     still = GlobalGenerator(name="numpy", state_before="a", state_after="a", moved=False)
     moved = GlobalGenerator(name="torch", state_before="a", state_after="b", moved=True)
     kept = Kept()
@@ -80,7 +80,12 @@ def test_who_drew_is_said_of_what_moved(assemble, record):
     drawn = make((still, moved), kept)
     assert [one.drawn_at for one in drawn.global_generators] == [(), ("x.py:1 in f",)]
     assert not drawn.closed
-    assert make((moved,), Kept()).global_generators[0].drawn_at == ("outside of the pipelines' calls",)
+    outside = make((moved,), Kept())
+    assert outside.global_generators[0].drawn_at == ("outside of the pipelines' calls",)
+    assert outside.closed
+    assert not make((moved,), Kept(has_own=True)).closed
+    loaded = make((moved,), Kept(loading_draws={"torch"})).global_generators[0]
+    assert (loaded.drawn_at, loaded.while_loading) == ((), True)
     assert make((still,), kept).closed
 
 

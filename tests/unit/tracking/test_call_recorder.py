@@ -6,10 +6,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from repro_track.determinism.global_generators import read_globals, rewound_globals
 from repro_track.errors import PipelineError, UsageError
 from repro_track.pipelines.call import make_call
 from repro_track.record.handover import Settings
-from repro_track.tracking.call_recorder import CallRecorder, describe_error
+from repro_track.tracking.call_recorder import CallRecorder, Draw, describe_error
 from repro_track.tracking.cost import Stopwatch
 from repro_track.tracking.folder import RunFolder
 from repro_track.tracking.generators import begin_seeding, watch_generators
@@ -125,14 +126,13 @@ def test_the_pipeline_of_a_config_fails_in_one_message(make_recorder, tiny_pipel
 
 
 def test_phases_are_timed_in_order(make_recorder, tiny_pipeline):
-    """The phases of a call are described, called, draws looked for, outputs kept; with previews those, too; a replay
-    does not look for draws."""
+    """The phases of a call are described, called, outputs kept; with previews those, too."""
     recorder = make_recorder(tiny_pipeline)
     recorder.make()
-    assert list(recorder.watch.seconds) == ["describe", "call", "draws", "outputs"]
+    assert list(recorder.watch.seconds) == ["describe", "call", "outputs"]
     recorder = make_recorder(tiny_pipeline, previews=True)
     recorder.make()
-    assert list(recorder.watch.seconds) == ["describe", "call", "previews", "draws", "outputs"]
+    assert list(recorder.watch.seconds) == ["describe", "call", "previews", "outputs"]
 
 
 def test_previews_are_made_where_they_are_asked_for(make_recorder, tiny_pipeline, tmp_path):
@@ -148,38 +148,46 @@ def test_previews_are_made_where_they_are_asked_for(make_recorder, tiny_pipeline
 
 def test_a_second_call_is_made_where_a_replay_asks_for_it(make_recorder, make_replayed, tiny_pipeline):
     """The second call of a pipeline that leaves nothing behind gives the same digests; without being asked for there is
-    none, and draws are not looked for in a replay."""
+    none."""
     replayed = make_replayed(settings=Settings(twice=True))
     recorder = make_recorder(tiny_pipeline, replayed=replayed, trace="steps")
     recorder.make()
     known = recorder.finish()
     assert known.second.digests == {one.part.name: one.part.sha256 for one in known.outputs}
     assert known.second.call.trace == known.part.trace
-    assert "draws" not in recorder.watch.seconds
     recorder = make_recorder(tiny_pipeline)
     recorder.make()
     assert recorder.finish().second is None
 
 
-def test_the_line_that_drew_is_named(make_recorder, tiny_pipeline):
-    """A draw from a global generator is put down to the pipeline's line, and the call's own result stands; a pipeline
-    that draws nothing has none."""
-    forward = tiny_pipeline.unet.forward
+def test_a_call_that_draws_is_made_once(make_recorder, make_replayed, record, tiny_pipeline):
+    """A call that draws from a global generator is named, and made once: a pipeline that counts its steps counts two.
+    Its replay names the line, and gives the same; a pipeline that draws nothing is not named."""
+    forward, calls = tiny_pipeline.unet.forward, []
 
     def drawing(*args, **kwargs):
-        np.random.rand()
+        calls.append(np.random.rand())
         return forward(*args, **kwargs)
 
-    tiny_pipeline.unet.forward = drawing
-    recorder = make_recorder(tiny_pipeline)
-    recorder.make()
-    (draw,) = recorder.finish().draws
+    def make(**words):
+        recorder = make_recorder(tiny_pipeline, **words)
+        with rewound_globals(start):
+            recorder.make()
+        return recorder.finish()
+
+    start, tiny_pipeline.unet.forward = read_globals(), drawing
+    known = make()
+    assert (known.draws, known.part.drawn) == ((Draw("numpy", "call 0"),), ("numpy",))
+    assert len(calls) == len(known.part.trace.steps) == 2
+    drawn = record.model_copy(update={"calls": (known.part,)})
+    again = make(replayed=make_replayed(expected=drawn))
+    (draw,) = again.draws
     assert draw.generator == "numpy"
     assert " in drawing" in draw.place
+    assert calls[:2] == calls[2:]
+    assert again.outputs[0].part == known.outputs[0].part
     tiny_pipeline.unet.forward = forward
-    recorder = make_recorder(tiny_pipeline)
-    recorder.make()
-    assert recorder.finish().draws == ()
+    assert (make().draws, make().part.drawn) == ((), ())
 
 
 def test_an_error_is_one_line_without_secrets():

@@ -69,18 +69,26 @@ def test_the_block_that_is_replayed_is_found(record, tmp_path, monkeypatch):
     monkeypatch.setenv("REPRO_TRACK_REPLAY", str(tmp_path))
     found = find_replayed(ordinal=record.command.ordinal)
     assert isinstance(found, ReplayedBlock)
-    assert (found.is_replay, found.looks_for_draws, found.replay_of) == (True, False, record.record_id)
+    assert (found.is_replay, found.replay_of) == (True, record.record_id)
     assert found.choose_folder(record_id="a") == Handover(tmp_path, record).result_folder
     other = find_replayed(ordinal=record.command.ordinal + 1)
     assert isinstance(other, OtherBlock)
-    assert (other.is_replay, other.looks_for_draws, other.replay_of) == (True, False, None)
+    assert (other.is_replay, other.replay_of) == (True, None)
     assert other.choose_folder(record_id="a") == tmp_path / f"other-block-{record.command.ordinal + 1}"
 
 
 def test_a_variation_is_a_run_of_its_own(make_replayed):
-    """With changes it is no replay of the record, and its draws are looked for as any run's are."""
-    varied = make_replayed(settings=Settings(changes=("seed=4",)))
-    assert (varied.replay_of, varied.looks_for_draws) == (None, True)
+    """With changes it is no replay of the record."""
+    assert make_replayed(settings=Settings(changes=("seed=4",))).replay_of is None
+
+
+def test_lines_are_looked_for_where_the_recorded_call_drew(make_replayed, record):
+    """Of a call that drew, the generators are watched when it is made again; of any other, and in a run of its own,
+    none is."""
+    assert make_replayed().list_drawn(call=0) == Replayed().list_drawn(call=0) == ()
+    drawing = record.model_copy(update={"calls": (record.calls[0].model_copy(update={"drawn": ("torch",)}),)})
+    assert make_replayed(expected=drawing).list_drawn(call=0) == ("torch",)
+    assert make_replayed(expected=drawing).list_drawn(call=1) == ()
 
 
 def test_seeds_come_back_where_they_are_to(make_options, make_replayed, record):
@@ -167,8 +175,10 @@ def test_a_generator_from_entropy_comes_back(make_replayed, tmp_path):
     assert not torch.equal(one.get_state(), recorded)
 
 
-def test_global_generators_come_back_for_a_call_that_is_looked_at_alone(make_replayed, tmp_path):
-    """Where one call is replayed alone the global generators are as they were when it began; elsewhere they stay."""
+def test_global_generators_come_back_for_a_call(make_replayed, record, tmp_path):
+    """Where one call is replayed alone, and in every replay of a config, the global generators are as they were when
+    the call began; in a script they are as its code leaves them, and in a variation as those of any run."""
+    script = record.model_copy(update={"command": record.command.model_copy(update={"kind": "script"})})
     former = torch.get_rng_state()
     try:
         torch.manual_seed(5)
@@ -177,11 +187,14 @@ def test_global_generators_come_back_for_a_call_that_is_looked_at_alone(make_rep
         here = torch.get_rng_state()
         path = Handover(tmp_path, make_replayed()._handover.expected).states_path
         save_tensors(path, {"call1.global.torch": recorded.numpy()})
-        make_replayed().restore_globals(call=1)
+        make_replayed(expected=script).restore_globals(call=1)
         make_replayed(settings=Settings(focus=Focus(call=1))).restore_globals(call=0)
+        make_replayed(settings=Settings(changes=("seed=4",))).restore_globals(call=1)
         assert torch.equal(torch.get_rng_state(), here)
-        make_replayed(settings=Settings(focus=Focus(call=1))).restore_globals(call=1)
-        assert torch.equal(torch.get_rng_state(), recorded)
+        for replayed in (make_replayed(expected=script, settings=Settings(focus=Focus(call=1))), make_replayed()):
+            torch.set_rng_state(here)
+            replayed.restore_globals(call=1)
+            assert torch.equal(torch.get_rng_state(), recorded)
     finally:
         torch.set_rng_state(former)
 

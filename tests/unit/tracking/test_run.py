@@ -119,17 +119,41 @@ def test_a_child_has_a_stand_in_for_an_id(child):
     assert run.stored is None
 
 
-def test_loading_is_timed_and_its_draws_are_named(child):
-    """A draw while a pipeline is loaded is put down to that; a later one is not."""
+def test_loading_is_timed_and_its_draws_are_apart(child):
+    """A draw while a pipeline is loaded is noted apart, a later one is not; neither leaves the run open, because no
+    output comes of it: one of the run's own does."""
     with make_run() as run:
         with run.loading():
             np.random.rand()
         random.random()
     assert "load" in run.record.cost.phases_s
-    assert {one.name: one.drawn_at for one in run.record.seeds.global_generators if one.moved} == {
-        "numpy": ("while the pipeline was loaded",),
-        "python": ("outside of the pipelines' calls",),
+    moved = {one.name: one for one in run.record.seeds.global_generators if one.moved}
+    assert {name: (one.drawn_at, one.while_loading) for name, one in moved.items()} == {
+        "numpy": ((), True),
+        "python": (("outside of the pipelines' calls",), False),
     }
+    assert run.record.seeds.closed
+    with make_run() as run:
+        run.add_output("mine", np.random.rand(2))
+    assert not run.record.seeds.closed
+
+
+def test_loading_for_a_config_leaves_the_generators_alone(child, make_options):
+    """What a pipeline draws while it is loaded for a config is undone, so that its call begins where it would begin
+    with one that was there before; in a script the code in the block may have seeded them: they stay as it left
+    them."""
+    options = make_options(seed=3, stem="x")
+    config = type(options)(**{**vars(options), "is_config": True})
+    for one, numbers in ((config, [[0.417022, 0.720324]] * 2), (options, [[0.417022, 0.720324], [0.000114, 0.302333]])):
+        with TrackedRun(one) as run:
+            np.random.seed(1)
+            seen = [np.random.rand(2).tolist()]
+            np.random.seed(1)
+            with run.loading():
+                np.random.rand(2)
+            seen.append(np.random.rand(2).tolist())
+        assert np.allclose(seen, numbers, atol=1e-6)
+        assert [part.name for part in run.record.seeds.global_generators if part.while_loading] == ["numpy"]
 
 
 def test_a_call_that_is_not_looked_at_is_left_out(child, record, monkeypatch):
