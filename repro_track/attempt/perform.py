@@ -11,6 +11,7 @@ from pathlib import Path
 
 from repro_track.attempt.child import read_result, started_child
 from repro_track.attempt.restore import restore_recorded
+from repro_track.attempt.search_path import check_packages_ran
 from repro_track.attempt.workspace import Attempt
 from repro_track.compare.comparison import Comparison, compare_runs
 from repro_track.compare.outputs import Exact
@@ -67,11 +68,13 @@ def perform_attempt(
         quiet: write what the child prints to a file instead of stderr.
 
     Raises:
-        ReplayError: something cannot be restored, or the child left no record.
+        ReplayError: something cannot be restored, the child left no record, or it ran in other packages than planned.
         RefusedError: an artifact is not the recorded one.
     """
     restore_recorded(attempt)
     with started_child(attempt, quiet=quiet) as child:
         meanwhile()
         code = child.wait()
-    return judge(attempt, read_result(attempt, code=code), profile=profile)
+    actual = read_result(attempt, code=code)
+    check_packages_ran(attempt.found.record, actual, staying=attempt.plan.differences)
+    return judge(attempt, actual, profile=profile)

@@ -14,11 +14,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from repro_track.attempt.search_path import list_folders_of_code, list_search_path, plan_search_path
 from repro_track.attempt.weights import WeightPlan, plan_weights
 from repro_track.capture.checkout import SourcePlan, make_source_plan
 from repro_track.capture.command import Move, find_repository_place, find_script, make_child_argv
 from repro_track.capture.machine import capture_environment
-from repro_track.capture.packages import PROGRAM, EnvironmentPlan, list_editable_paths, make_environment_plan
+from repro_track.capture.packages import (
+    PROGRAM,
+    EnvironmentPlan,
+    capture_packages,
+    find_editable_folder,
+    list_editable_paths,
+    make_environment_plan,
+)
 from repro_track.capture.source import capture_source
 from repro_track.compare.differences import (
     Difference,
@@ -89,12 +97,13 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
         ReplayError: there is nothing that could be started; the source or a weight file cannot be had.
         RefusedError: a value in the record that git could take for something else.
     """
-    present = capture_environment(torch_build=Unavailable(unavailable="not read before a replay"))
     code = _plan_code(record, folder=folder, choice=choice)
+    present = _capture_present(record, choice=choice, move=code.move)
     packages = _plan_packages(record, present.packages, choice=choice, move=code.move)
     cwd, cwd_notes = _choose_cwd(record, code=code, folder=folder)
     import_path, import_notes = _plan_import_path(record, present.packages, code=code, packages=packages, cwd=cwd)
-    variables, variable_notes = _plan_variables(record, present, choice=choice, move=code.move)
+    variables, variable_notes = _plan_variables(record, present, choice=choice)
+    variables |= plan_search_path(record, choice=choice, move=code.move, packages=packages)
     weights = plan_weights(record, code=code.source, choice=choice)
     found = _list_present_differences(record, present, folder=folder)
     found += tuple(make_difference(one.place, one.expected, one.actual) for one in weights)
@@ -212,6 +221,30 @@ def _capture_present_source(record: RunRecord, *, folder: Path) -> Source:
     )
 
 
+def _capture_present(record: RunRecord, *, choice: Choice, move: Move | None) -> Environment:
+    """Capture the environment that the child has if no packages are restored: with its search path, which is not ours.
+
+    What was imported from the recorded source itself comes back with it.
+    """
+    ours = {"PYTHONPATH": os.environ.get("PYTHONPATH")}
+    variables = {**ours, **plan_search_path(record, choice=choice, move=move, packages=None)}
+    first = list_folders_of_code(record)
+    if move is None:
+        first.append(str(find_repository_place(record.command)))
+    packages = {one.name: one for one in capture_packages(list_search_path(variables["PYTHONPATH"], first=first))}
+    for one in record.environment.packages:
+        place = find_editable_folder(one.origin)
+        is_installed = one.name in packages and packages[one.name].origin == one.origin
+        if move and place and move.find(place) != place and not is_installed:
+            packages[one.name] = one
+    environment = capture_environment(torch_build=Unavailable(unavailable="not read before a replay"))
+    return environment.model_copy(update={"packages": tuple(packages[name] for name in sorted(packages))})
+
+
+def _identify(package: Package | None) -> tuple[str, str] | None:
+    return (package.version, package.origin) if package else None
+
+
 def _plan_packages(
     record: RunRecord, present: tuple[Package, ...], *, choice: Choice, move: Move | None
 ) -> EnvironmentPlan | None:
@@ -224,7 +257,8 @@ def _plan_packages(
         for name in sorted({*then, *now} - {PROGRAM})
     }
     python = record.environment.interpreter.version if choice.restores("env:python") else platform.python_version()
-    if python == platform.python_version() and all(package == now.get(name) for name, package in chosen.items()):
+    is_same = all(_identify(package) == _identify(now.get(name)) for name, package in chosen.items())
+    if python == platform.python_version() and is_same:
         return None
     program = [now[PROGRAM]] if PROGRAM in now else []
     return make_environment_plan(
@@ -235,13 +269,14 @@ def _plan_packages(
 
 
 def _plan_variables(
-    record: RunRecord, present: Environment, *, choice: Choice, move: Move | None
+    record: RunRecord, present: Environment, *, choice: Choice
 ) -> tuple[dict[str, str | None], tuple[str, ...]]:
-    """Return the variables to set for the child, and what to tell where some of them hold its kernels down."""
+    """Return the variables to set for the child, the search path aside, and what to tell where some of them hold its
+    kernels down."""
     recorded = record.environment.variables
-    variables = {name: value for name, value in recorded.items() if choice.restores(name_numeric(name))}
-    if move and (path := variables.get("PYTHONPATH")):
-        variables["PYTHONPATH"] = os.pathsep.join(move.find(entry) for entry in path.split(os.pathsep))
+    variables = {
+        name: value for name, value in recorded.items() if choice.restores(name_numeric(name)) and name != "PYTHONPATH"
+    }
     isa = present.machine.cpu_isa
     capability = record.numerics.state.get("cpu_capability")
     if not choice.restores("numerics:isa") or isinstance(isa, Unavailable):

@@ -15,13 +15,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from repro_track.config.locations import PIP_TO_UV, data_folder
+from repro_track.capture.imported import find_import_folder, find_loaded_folder, read_module_version
+from repro_track.config.locations import PIP_TO_UV, data_folder, replay_folder
 from repro_track.errors import ReplayError
 from repro_track.record.redaction import redact_text, redact_url
 from repro_track.record.schema import Package
@@ -31,17 +32,104 @@ from repro_track.tensors.digests import digest_file, digest_many
 def capture_packages(path: list[str] | None = None) -> tuple[Package, ...]:
     """Capture every installed distribution with its version and origin, sorted by name.
 
+    Of several with one name it is the one that is imported: the one that the loaded module belongs to, else the first
+    on the path. A module that was imported from a folder without metadata, in the place of an installed distribution,
+    is listed with its own version and that folder as its origin.
+
     Args:
-        path: where to look; `None`: where this interpreter does.
+        path: where to look; `None`: where this interpreter does, and what is loaded in it counts.
     """
-    packages: dict[str, Package] = {}
+    found: dict[str, list[_Installed]] = {}
     for distribution in metadata.distributions() if path is None else metadata.distributions(path=path):
-        name, version = _read_name_and_version(distribution)
-        origin = _read_origin(distribution)
-        # the first on the path is the one that is imported; but an egg-info in a source tree knows no origin
-        if name and (name not in packages or (packages[name].origin == "registry" and origin != "registry")):
-            packages[name] = Package(name=name, version=version, origin=origin)
-    return tuple(packages[name] for name in sorted(packages))
+        one = _read_installed(distribution)
+        if one.name:
+            found.setdefault(one.name, []).append(one)
+    return tuple(_choose_imported(found[name], path=path) for name in sorted(found))
+
+
+@dataclass(frozen=True)
+class _Installed:
+    """An installed distribution, and the folder on the search path that its metadata lies in."""
+
+    name: str
+    version: str
+    origin: str
+    folder: Path
+    metadata: metadata.Distribution
+
+    def has_module(self, name: str) -> bool:
+        """Whether a top-level module of this name is among its files; not known of one without a list of them."""
+        listing = self.metadata.read_text("RECORD") or ""
+        return f"\n{name}/" in f"\n{listing}" or f"\n{name}.py," in f"\n{listing}"
+
+    def is_source_of(self, folder: Path) -> bool:
+        """Whether what is imported from a folder is this one, which was installed as editable."""
+        place = find_editable_folder(self.origin)
+        return place is not None and folder.is_relative_to(Path(place).resolve())
+
+    def to_package(self, imported_from: Path | None) -> Package:
+        """Return it as a part of the record."""
+        place = str(imported_from) if imported_from else None
+        return Package(name=self.name, version=self.version, origin=self.origin, imported_from=place)
+
+
+def _read_installed(distribution: metadata.Distribution) -> _Installed:
+    name, version = _read_name_and_version(distribution)
+    folder = Path(str(distribution.locate_file(""))).absolute().resolve()
+    return _Installed(name, version, _read_origin(distribution), folder, distribution)
+
+
+def _choose_imported(found: Sequence[_Installed], *, path: list[str] | None) -> Package:
+    """Choose the one of several distributions of one name that is imported."""
+    first, module = found[0], found[0].name.replace("-", "_")
+    loaded = find_loaded_folder(module) if path is None else None
+    folder = loaded or find_import_folder(module, path=path)
+    if folder is None or first.name == PROGRAM:
+        return _choose_first(found).to_package(loaded)
+    beside = [one for one in found if one.folder == folder]
+    if len(beside) > 1:  # installed over each other: the files are those of one
+        version = read_module_version(folder, name=module)
+        beside.sort(key=lambda one: one.version != version)
+    if beside:
+        return _choose_first(beside, among=found).to_package(loaded)
+    for one in found:
+        if one.is_source_of(folder) or folder.is_relative_to(one.folder):
+            return one.to_package(loaded)
+    replay = replay_folder()
+    if replay is not None and folder.is_relative_to(replay.resolve()):  # restored source, in its installed version
+        return _choose_first(found).to_package(loaded)
+    if not any(one.has_module(module) for one in found):
+        return first.to_package(None)  # somebody's module that only has the same name
+    version = read_module_version(folder, name=module) or "unknown"
+    return Package(
+        name=first.name,
+        version=version,
+        origin=f"editable {folder.as_uri()}",
+        imported_from=str(loaded) if loaded else None,
+    )
+
+
+def _choose_first(found: Sequence[_Installed], *, among: Sequence[_Installed] = ()) -> _Installed:
+    """Choose the first on the path. But an egg-info in a source tree knows no origin: then the one that installed this
+    tree, which does."""
+    first = found[0]
+    if str(getattr(first.metadata, "_path", "")).endswith(".egg-info") and first.origin == "registry":
+        return next((one for one in among or found if one.is_source_of(first.folder)), first)
+    return first
+
+
+def find_editable_folder(origin: str) -> str | None:
+    """Return the folder of a package that was installed as editable, or imported from a folder without metadata.
+
+    >>> find_editable_folder("editable file:///home/me/lib"), find_editable_folder("registry")
+    ('/home/me/lib', None)
+    """
+    return unquote(urlsplit(origin.removeprefix("editable ")).path) if origin.startswith("editable file:") else None
+
+
+def holds_packages(folder: Path) -> bool:
+    """Whether installed packages lie in a folder of the search path, as those that `pip install --target` made."""
+    return any(folder.glob("*.dist-info"))
 
 
 def _read_name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
@@ -182,9 +270,8 @@ def _plan_package(package: Package, *, relocate: Callable[[str], str]) -> tuple[
 def list_editable_paths(packages: Iterable[Package], *, relocate: Callable[[str], str]) -> tuple[str, ...]:
     """List the folders inside a restored source from which editable packages are to be imported instead of the
     clone."""
-    origins = (one.origin for one in packages if one.origin.startswith("editable file:") and one.name != PROGRAM)
-    places = [unquote(urlsplit(origin.removeprefix("editable ")).path) for origin in origins]
-    return tuple(moved for place in places if (moved := relocate(place)) != place)
+    places = [find_editable_folder(one.origin) for one in packages if one.name != PROGRAM]
+    return tuple(moved for place in places if place and (moved := relocate(place)) != place)
 
 
 def make_import_path(folders: Iterable[str]) -> list[str]:

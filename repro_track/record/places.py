@@ -121,7 +121,7 @@ _ROWS = (
     Row(r"calls\.\d+\.(name_or_path|index|stage)|calls\.\d+\.inputs\..*\.(file|origin)|.*\.location|command\..*", None),
     Row(r"source\.(repository|branch|remote|bundle|dirty).*", None),
     Row(r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*)", None),
-    Row(r"environment\.(torch\.parallel_info|variables\.PYTHONPATH)", None),
+    Row(r"environment\.(torch\.parallel_info|variables\.PYTHONPATH|packages\..*\.imported_from)", None),
     Row(r"config\.resolved\.(store|tolerance|name|log|sweep|embed|picture_format)(\..*)?", None),
     Row(r"config\.resolved\.determinism\.name|config\.overrides.*", None),
     # of records before schema 4: a digest with the working directory in it

@@ -209,11 +209,13 @@ class TorchBuild(Part):
 
 
 class Package(Part):
-    """An installed distribution; `origin` is `registry`, or the URL or folder that it came from."""
+    """An installed distribution; `origin` is `registry`, or the URL or folder that it came from. `imported_from`: the
+    folder on the search path from which the run had imported it; `None`: it had not, or that is not known."""
 
     name: str
     version: str
     origin: str = "registry"
+    imported_from: str | None = None
 
 
 class Environment(Part):

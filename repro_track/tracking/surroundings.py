@@ -14,6 +14,7 @@ from typing import Any
 
 from repro_track.capture.command import find_repository_place, find_script
 from repro_track.capture.machine import capture_environment, capture_torch_build
+from repro_track.capture.packages import capture_packages
 from repro_track.capture.source import capture_source
 from repro_track.config.locations import list_written_paths
 from repro_track.determinism import numerics
@@ -55,12 +56,16 @@ class Surroundings:
         """Return what is to be seen now; wait for the source where it is still being captured.
 
         Args:
-            settings: the numeric settings in force now; `None`: those that were in force at the beginning.
+            settings: the numeric settings in force at the end, when it is known what was imported, too; `None`: those
+                that were in force at the beginning.
         """
         before = self.numerics.state
         changed = {name: value for name, value in (settings or {}).items() if value != before.get(name)}
+        environment = self.environment
+        if settings is not None:
+            environment = environment.model_copy(update={"packages": capture_packages()})
         return Seen(
-            environment=self.environment,
+            environment=environment,
             source=self.source.result(),
             numerics=self.numerics.model_copy(update={"changed": changed}),
             global_generators=self.generators.check(),

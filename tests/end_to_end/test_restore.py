@@ -309,6 +309,39 @@ def test_a_script_outside_a_repository_comes_back_alone(python, cli, replay, sav
 # --- packages -----------------------------------------------------------------------------------------------------
 
 
+def make_flavour(folder, version, eta):
+    """A package as a module system has it: one folder for each version, to be put into PYTHONPATH."""
+    (folder / "flavour").mkdir(parents=True)
+    (folder / "flavour" / "__init__.py").write_text(f'__version__ = "{version}"\nETA = {eta}\n')
+    metadata = folder / f"flavour-{version}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: flavour\nVersion: {version}\n")
+    (metadata / "RECORD").write_text("flavour/__init__.py,,\n")
+    return str(folder)
+
+
+def test_the_verdict_on_an_upgrade_is_about_the_packages_that_ran(project, record, replay, tmp_path):
+    """A package that is found by PYTHONPATH is the present one unless packages are restored: the replay names both
+    versions and diverges; with the recorded one in its place it is bit-exact and names nothing. Where the code itself
+    puts another version first, the plan cannot be kept: that is an error, no verdict."""
+    one, two = make_flavour(tmp_path / "one", "1.0", 0.25), make_flavour(tmp_path / "two", "2.0", 1.0)
+    insist = "import os, sys\nsys.path[:0] = filter(None, [os.environ.get('INSIST')])\n"
+    (project.root / "script.py").write_text(insist + SCRIPT.replace("import helper", "import flavour as helper"))
+    project.commit("uses a package")
+    run_id = record(env={"PYTHONPATH": one})
+    result, data = replay(run_id, env={"PYTHONPATH": two})
+    assert (result.code, data["verdict"]) == (1, "diverged"), result.err
+    (named,) = (each for each in data["differences"] if "flavour" in each["place"])
+    assert (named["expected"], named["actual"]) == ("1.0", "2.0")
+    result, data = replay(run_id, env={"PYTHONPATH": one})
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    assert not [each for each in data["differences"] if "flavour" in each["place"]]
+    result, data = replay(run_id, env={"PYTHONPATH": one, "INSIST": two})
+    assert (result.code, data) == (3, None)
+    assert f"the replay ran with flavour 2.0, from {two}" in result.err
+    assert "flavour 1.0, as planned" in result.err
+
+
 PACKAGES = pytest.mark.xdist_group("packages")
 """Tests that share an older environment go to one worker: installing it and compiling its modules takes a minute."""
 

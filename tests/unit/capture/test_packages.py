@@ -1,5 +1,8 @@
 """Promises of packages.py: what is installed and where it is from, and what an environment is made of again."""
 
+import importlib
+import json
+import sys
 from importlib import metadata
 
 from repro_track.capture.packages import capture_packages, render_packages
@@ -23,6 +26,90 @@ def test_packages_are_readable():
     """The freeze form has one line for each distribution."""
     packages = capture_packages()
     assert len(render_packages(packages).splitlines()) == len(packages)
+
+
+def install(folder, name, version, *, module=None, url=None):
+    """Put a package into a folder as an installer does: its module, its metadata, the list of its files."""
+    module = module or name
+    (folder / module).mkdir(parents=True, exist_ok=True)
+    (folder / module / "__init__.py").write_text(f'__version__ = "{version}"\n')
+    metadata_folder = folder / f"{name}-{version}.dist-info"
+    metadata_folder.mkdir()
+    (metadata_folder / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+    (metadata_folder / "RECORD").write_text(f"{module}/__init__.py,,\n")
+    if url:
+        (metadata_folder / "direct_url.json").write_text(json.dumps({"url": url, "dir_info": {"editable": True}}))
+    return str(folder)
+
+
+def find_version(name, path):
+    return next((one.version, one.origin) for one in capture_packages(path) if one.name == name)
+
+
+def test_of_two_versions_the_first_on_the_path_is_the_one(tmp_path):
+    """A folder of packages before another one decides, whichever is newer; also before an editable install, whose
+    origin says more but which is not imported."""
+    old, new = install(tmp_path / "a", "flavour", "1.0"), install(tmp_path / "b", "flavour", "2.0")
+    assert find_version("flavour", [old, new]) == ("1.0", "registry")
+    assert find_version("flavour", [new, old]) == ("2.0", "registry")
+    source = tmp_path / "source"
+    (source / "flavour").mkdir(parents=True)
+    site = tmp_path / "site"
+    install(site, "flavour", "3.0", url=source.as_uri())
+    assert find_version("flavour", [old, str(site)]) == ("1.0", "registry")
+
+
+def test_of_two_versions_in_one_folder_it_is_the_one_whose_files_are_there(tmp_path):
+    """Two installations over each other have one set of files, whose version it is."""
+    both = tmp_path / "both"
+    install(both, "flavour", "1.0")
+    install(both, "flavour", "2.0")
+    assert find_version("flavour", [str(both)]) == ("2.0", "registry")
+    (both / "flavour" / "__init__.py").write_text('__version__ = "1.0"\n')
+    assert find_version("flavour", [str(both)]) == ("1.0", "registry")
+
+
+def test_a_folder_without_metadata_in_the_place_of_a_package_is_named(tmp_path):
+    """A clone on the path that is imported instead of the installed package gives its own version and folder; a module
+    that only has the same name as a package which installs another one changes nothing."""
+    site = install(tmp_path / "site", "flavour", "1.0")
+    clone = tmp_path / "clone"
+    (clone / "flavour").mkdir(parents=True)
+    (clone / "flavour" / "__init__.py").write_text('__version__ = "2.0.dev0"\n')
+    assert find_version("flavour", [str(clone), site]) == ("2.0.dev0", f"editable {clone.as_uri()}")
+    assert find_version("flavour", [site, str(clone)]) == ("1.0", "registry")
+    other = install(tmp_path / "other", "flavour", "1.0", module="taste")
+    assert find_version("flavour", [str(clone), other]) == ("1.0", "registry")
+
+
+def test_the_loaded_module_decides(tmp_path, monkeypatch):
+    """What is imported already is the one that runs, although the path has changed since; a package that is not
+    imported says so."""
+    monkeypatch.syspath_prepend(install(tmp_path / "a", "flavour_one", "1.0"))
+    (before,) = (one for one in capture_packages() if one.name == "flavour-one")
+    assert (before.version, before.imported_from) == ("1.0", None)
+    importlib.import_module("flavour_one")
+    monkeypatch.syspath_prepend(install(tmp_path / "b", "flavour_one", "2.0"))
+    (after,) = (one for one in capture_packages() if one.name == "flavour-one")
+    assert (after.version, after.imported_from) == ("1.0", str(tmp_path / "a"))
+    monkeypatch.delitem(sys.modules, "flavour_one")
+    (now,) = (one for one in capture_packages() if one.name == "flavour-one")
+    assert (now.version, now.imported_from) == ("2.0", None)
+
+
+def test_a_source_tree_with_an_egg_info_is_the_editable_install_of_it(tmp_path):
+    """Where the source tree itself is on the path, its egg-info is found first: the editable install of the same tree
+    knows where it is from; that of another tree has no say."""
+    source = tmp_path / "source"
+    (source / "flavour").mkdir(parents=True)
+    (source / "flavour" / "__init__.py").write_text("")
+    (source / "flavour.egg-info").mkdir()
+    (source / "flavour.egg-info" / "PKG-INFO").write_text("Name: flavour\nVersion: 1.0\n")
+    site, other = tmp_path / "site", tmp_path / "other"
+    install(site, "flavour", "1.0", url=source.as_uri())
+    install(other, "flavour", "9.0", url=(tmp_path / "elsewhere").as_uri())
+    assert find_version("flavour", [str(source), str(site)]) == ("1.0", f"editable {source.as_uri()}")
+    assert find_version("flavour", [str(source), str(other)]) == ("1.0", "registry")
 
 
 # --- restore ------------------------------------------------------------------------------------------------------
