@@ -30,8 +30,9 @@ from repro_track.capture.git import (
 from repro_track.capture.untracked import SIZE_LIMIT_BYTES, pack_untracked, unpack_untracked
 from repro_track.errors import ReproTrackError, first_line
 from repro_track.record.names import BUNDLE_NAME
-from repro_track.record.redaction import has_secret, is_secret_file
+from repro_track.record.redaction import has_secret
 from repro_track.record.schema import Known, Source, Unavailable
+from repro_track.record.secret_names import is_secret_file
 from repro_track.tensors.digests import digest_bytes, digest_file
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Keep secrets out of records: config values, overrides, command lines, URLs, files.
+"""Keep secrets out of records: config values, overrides, command lines, URLs, texts.
 
 A value is withheld for its name (`api_key`) or for its form, that of a well-known token. It never hides that something
 was removed: a withheld value is `WITHHELD`, and its place is reported.
@@ -10,56 +10,32 @@ import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from repro_track.record.secret_forms import find_secrets
+from repro_track.record.secret_names import Suspicion, is_secret, judge_name
+
 WITHHELD = "***withheld***"
 
-_SECRET_NAME = re.compile(
-    r"(?:^|[_.\-])"
-    r"(?:password|passwd|pwd|secret|secrets|token|api[_\-]?key|access[_\-]?key|private[_\-]?key|credentials?|auth)"
-    r"(?:$|[_.\-])",
-    re.IGNORECASE,
-)
-_SECRET_VALUE = re.compile(
-    r"hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_\-]{20,}"
-    r"|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9_\-]{20,}|xox[abprs]-[A-Za-z0-9\-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-)
-_URL_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)[^/\s@]+@")
-_SECRET_FILES = re.compile(
-    r"(?:^|/)(?:\.env(?:\..*)?|\.netrc|\.pypirc|\.npmrc|\.git-credentials|id_[a-z0-9]+|credentials(?:\.json)?"
-    r"|.*\.(?:pem|key|p12|pfx|kdbx))$",
-    re.IGNORECASE,
-)
 
+def has_secret(content: str | bytes) -> bool:
+    """Whether some text in `content` is a secret: an access token, a private key, a password after its name.
 
-def is_secret_name(name: str) -> bool:
-    """Whether a config key or variable of this name holds a secret.
-
-    >>> is_secret_name("hub_token"), is_secret_name("tokenizer")
+    >>> has_secret(b'password = "hunter2"'), has_secret(b"password = ask()")
     (True, False)
     """
-    return _SECRET_NAME.search(name) is not None
-
-
-def is_secret_file(path: str) -> bool:
-    """Whether a file of this name is kept out by its name alone.
-
-    >>> is_secret_file("conf/.env"), is_secret_file("environment.py")
-    (True, False)
-    """
-    return _SECRET_FILES.search(path) is not None
-
-
-def has_secret(content: bytes) -> bool:
-    """Whether some text in `content` has the form of a well-known access token or private key."""
-    return _SECRET_VALUE.search(content.decode("latin-1")) is not None
+    return bool(find_secrets(content))
 
 
 def redact_text(text: str) -> str:
-    """Remove credentials from URLs, and access tokens wherever they stand.
+    """Withhold the secrets in a text, wherever they stand: this is the one function that every text passes.
 
     >>> redact_text("https://me:pw@host/x.git")
-    'https://host/x.git'
+    'https://***withheld***@host/x.git'
     """
-    return _SECRET_VALUE.sub(WITHHELD, _URL_CREDENTIALS.sub(r"\g<scheme>", text))
+    kept, at = [], 0
+    for start, end in find_secrets(text):
+        kept += [text[at:start], WITHHELD]
+        at = end
+    return "".join([*kept, text[at:]])
 
 
 def redact_url(url: str) -> str:
@@ -82,16 +58,16 @@ def redact_words(words: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     ('--api-key', '***withheld***', 'hub.token=***withheld***', 'seed=3')
     """
     kept: list[str] = []
-    secret_follows = False
+    option = ""
     for word in words:
-        key, equals, _ = word.partition("=")
-        if secret_follows and not word.startswith("-"):
+        key, equals, value = word.partition("=")
+        if option and not word.startswith("--") and is_secret(option, word):
             kept.append(WITHHELD)
-            secret_follows = False
-            continue
-        secret = is_secret_name(key.lstrip("-+~"))
-        secret_follows = secret and not equals and word.startswith("--")
-        kept.append(f"{key}={WITHHELD}" if secret and equals else redact_text(word))
+        elif equals and value[:1] not in ("{", "[") and is_secret(key, value):
+            kept.append(f"{key}={WITHHELD}")
+        else:
+            kept.append(_redact_nested(word))
+        option = word if word.startswith("-") and not equals else ""
     return tuple(kept)
 
 
@@ -102,26 +78,53 @@ def redact_tree(value: Any, *, place: str = "") -> tuple[Any, tuple[str, ...]]:
     ({'hub': {'token': '***withheld***', 'seed': 0}}, ('hub.token',))
     """
     withheld: list[str] = []
+    return _redact(value, place, "", withheld), tuple(withheld)
+
+
+def _redact(value: Any, place: str, name: str, withheld: list[str]) -> Any:
+    """Redact one value of a tree. `name` is the key that speaks of it: its own, or one above that holds a secret."""
     if isinstance(value, dict):
-        kept: Any = {}
+        # as Kubernetes and GitHub's workflows write variables
+        named = str(value["name"]) if {"name", "value"} <= set(value) else ""
+        kept: dict[str, Any] = {}
         for key, item in value.items():
-            inner = f"{place}.{key}" if place else str(key)
-            if is_secret_name(str(key)) and item is not None and not isinstance(item, (bool, dict, list)):
-                kept[str(key)] = WITHHELD
-                withheld.append(inner)
-            else:
-                kept[str(key)], found = redact_tree(item, place=inner)
-                withheld.extend(found)
-    elif isinstance(value, (list, tuple)):
-        kept = []
-        for index, item in enumerate(value):
-            one, found = redact_tree(item, place=f"{place}.{index}")
-            kept.append(one)
-            withheld.extend(found)
-    elif isinstance(value, str):
-        kept = redact_text(value)
-        if kept != value:
+            text = str(key)
+            speaks = judge_name(text) is not Suspicion.NONE
+            inner = text if speaks else named if text == "value" and named else name
+            clean = redact_text(text)
+            if clean != text:
+                withheld.append(f"{place}.{clean}" if place else clean)
+            kept[clean] = _redact(item, f"{place}.{clean}" if place else clean, inner, withheld)
+        return kept
+    if isinstance(value, (list, tuple)):
+        return [
+            _redact(item, f"{place}.{index}" if place else str(index), name, withheld)
+            for index, item in enumerate(value)
+        ]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if judge_name(name) is Suspicion.SURE and not name.lower().endswith(("token", "tokens")):
             withheld.append(place)
-    else:
-        kept = value
-    return kept, tuple(withheld)
+            return WITHHELD
+        return value
+    if isinstance(value, str):
+        text = WITHHELD if is_secret(name, value) else redact_text(value)
+        if text != value:
+            withheld.append(place)
+        return text
+    return value
+
+
+_PAIR = re.compile(r"(?P<before>[{,]\s*['\"]?(?P<name>[\w.\-]+)['\"]?\s*:\s*)(?P<value>[^,{}\[\]]+)")
+
+
+def _redact_nested(word: str) -> str:
+    """Redact one word: also the pairs of a dict in Hydra's grammar, `hub={token:abc}`."""
+
+    def keep(pair: re.Match[str]) -> str:
+        is_withheld = is_secret(pair["name"], pair["value"].strip("'\" "))
+        return pair["before"] + (WITHHELD if is_withheld else pair["value"])
+
+    key, equals, value = word.partition("=")
+    if equals and value[:1] in ("{", "[") and "${" not in value and judge_name(key) is Suspicion.SURE:
+        return f"{key}={WITHHELD}"
+    return redact_text(_PAIR.sub(keep, word) if "{" in word else word)
