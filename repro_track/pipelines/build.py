@@ -22,6 +22,8 @@ from repro_track.pipelines.adapters import load_adapters
 from repro_track.pipelines.switches import apply_switches
 from repro_track.record.schema import Component, WeightFile
 
+_MODULAR_INDEX = "modular_model_index.json"
+
 
 def resolve_location(config: PipelineConfig) -> str:
     """Return where the pipeline is: an absolute folder, or a Hub repository's id.
@@ -46,7 +48,7 @@ def resolve_location(config: PipelineConfig) -> str:
             expected="a folder that save_pretrained wrote",
             advice="check the path (relative ones start at the working directory)",
         )
-    if not (folder / "model_index.json").is_file():
+    if not any((folder / name).is_file() for name in ("model_index.json", _MODULAR_INDEX)):
         raise UsageError(f"{folder} has no model_index.json", expected="a folder that save_pretrained wrote")
     return str(folder)
 
@@ -108,7 +110,8 @@ def _load(config: PipelineConfig, *, location: str, torch_dtype: Any) -> Any:
     """
     from diffusers.utils import is_accelerate_available
 
-    pipeline_class: Any = get_diffusers_class(
+    modular = _find_modular_class(config, location=location)
+    pipeline_class: Any = modular or get_diffusers_class(
         config.class_name or "DiffusionPipeline", base="DiffusionPipeline", key="pipeline.class_name"
     )
     named: dict[str, Any] = {
@@ -120,8 +123,12 @@ def _load(config: PipelineConfig, *, location: str, torch_dtype: Any) -> Any:
     named |= {"dtype": torch_dtype, **config.arguments}
     try:
         try:
+            if modular:
+                return _load_modular(modular, location, named)
             return pipeline_class.from_pretrained(location, **named)
         except (ValueError, AttributeError, ImportError):
+            if modular:
+                raise
             with _deprecated_found(location, revision=config.revision) as is_deprecated:
                 if not is_deprecated:
                     raise
@@ -133,6 +140,46 @@ def _load(config: PipelineConfig, *, location: str, torch_dtype: Any) -> Any:
             if config.repo_id
             else "check the folder: model_index.json and every component that it names",
         ) from error
+
+
+def _find_modular_class(config: PipelineConfig, *, location: str) -> Any:
+    """Find the class of a modular pipeline: the one that the config names, or diffusers' own for a folder that was
+    saved from one; `None`: it is none."""
+    import diffusers
+
+    base = getattr(diffusers, "ModularPipeline", None)  # not in versions before 0.35
+    named = getattr(diffusers, config.class_name, None) if config.class_name else None
+    if base is None or (named is None and config.class_name):
+        return None
+    if isinstance(named, type):
+        return named if issubclass(named, base) else None
+    folder = Path(location)
+    return base if (folder / _MODULAR_INDEX).is_file() and not (folder / "model_index.json").is_file() else None
+
+
+def _load_modular(modular: Any, location: str, named: dict[str, Any]) -> Any:
+    """Load a modular pipeline, and then its components, which its own loading leaves out: those that have a class, the
+    others are for blocks that are not used.
+
+    What the pipeline itself does not know is for the components; the revision is for those of the same place.
+    """
+    import diffusers
+
+    # from_pretrained finds the class, and does not know that it is one already
+    make = modular.from_pretrained if modular is diffusers.ModularPipeline else modular
+    known = inspect.signature(make).parameters.keys() | {"revision"}
+    own_words = {name: value for name, value in named.items() if name in known}
+    pipe = make(pretrained_model_name_or_path=location, **own_words)
+    specs = {name: pipe.get_component_spec(name) for name in pipe.pretrained_component_names}
+    names = [name for name, one in specs.items() if one.pretrained_model_name_or_path and one.type_hint is not None]
+    more = {name: value for name, value in named.items() if name not in known}
+    if "revision" in named:
+        own = [name for name in names if specs[name].pretrained_model_name_or_path == location]
+        more["revision"] = dict.fromkeys(own, named["revision"])
+    pipe.load_components(names, **more)
+    if missing := [name for name in names if getattr(pipe, name, None) is None]:
+        raise ValueError(f"its components {', '.join(missing)} cannot be loaded: see the warnings")
+    return pipe
 
 
 @contextlib.contextmanager

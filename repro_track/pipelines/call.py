@@ -14,7 +14,7 @@ from typing import Any
 from repro_track.determinism.generators import GeneratorWatch
 from repro_track.media.inputs import to_plain
 from repro_track.media.outputs import Rates, RawOutput, join_results, list_outputs
-from repro_track.pipelines.arguments import bind_arguments, count_images, split_arguments
+from repro_track.pipelines.arguments import bind_arguments, count_images, is_modular, split_arguments
 from repro_track.record.names import name_call
 from repro_track.record.schema import Batch
 
@@ -52,7 +52,15 @@ class Call:
             results[index] = self._call(
                 alone, self.watch.generators[index : index + 1] if several else self.watch.generators
             )
-        return join_results(results)
+        return self._join(results)
+
+    def _join(self, results: list[Any]) -> Any:
+        """Join the results of single images; of a modular pipeline's states the outputs, in the first state."""
+        states = [one for one in results if isinstance(getattr(one, "values", None), Mapping)]
+        if not states:
+            return join_results(results)
+        joined = join_results([None if one is None else name_result(self.pipe, one) for one in results])
+        return dataclasses.replace(states[0], values={**states[0].values, **joined})
 
     def _call(self, arguments: Mapping[str, Any], generators: list[Any]) -> Any:
         named = {"generator": generators if len(generators) > 1 else generators[0]} if generators else {}
@@ -61,6 +69,7 @@ class Call:
     def list_outputs(self, result: Any) -> Iterator[RawOutput]:
         """List the outputs of a result; those of the second and later calls have the call in their names."""
         prefix = f"{name_call(self.index)}." if self.index else ""
+        result = name_result(self.pipe, result, asked=self.bound.get("output"))
         for raw in list_outputs(result, latent=self.bound.get("output_type") == "latent"):
             yield dataclasses.replace(raw, name=f"{prefix}{raw.name}")
 
@@ -78,6 +87,26 @@ def make_call(pipe: Any, arguments: Mapping[str, Any], *, index: int, watch: Gen
     return Call(index, pipe, arguments, bound, plain, watch, batch)
 
 
+def name_result(pipe: Any, result: Any, *, asked: Any = None) -> Any:
+    """Return what a modular pipeline gave with names, of any other pipeline the result as it is.
+
+    Args:
+        pipe: the pipeline.
+        result: the whole state of its blocks: of that the outputs that they declare, not all that lies between; or what
+            was asked for.
+        asked: `output=` of the call; one name gives a value without it.
+    """
+    if not is_modular(pipe):
+        return result
+    if isinstance(asked, str):
+        return {asked: result}
+    values = getattr(result, "values", None)
+    if not isinstance(values, Mapping):
+        return result
+    declared = [one.name for one in pipe.blocks.outputs if one.name in values]
+    return {name: values[name] for name in declared or values}
+
+
 @contextlib.contextmanager
 def undisturbed(pipe: Any) -> Iterator[None]:
     """Let a pipeline be called, and the call be broken off, without a trace: fresh schedulers for the time, no progress
@@ -88,14 +117,24 @@ def undisturbed(pipe: Any) -> Iterator[None]:
     bar = getattr(pipe, "_progress_bar_config", {})
     for name, scheduler in schedulers.items():
         setattr(pipe, name, type(scheduler).from_config(scheduler.config))
-    pipe.set_progress_bar_config(disable=True)
+    has_bar = not is_modular(pipe)  # whose blocks have a bar each
+    if has_bar:
+        pipe.set_progress_bar_config(disable=True)
     try:
         yield
     finally:
-        pipe.maybe_free_model_hooks()
-        pipe.set_progress_bar_config(**bar)
+        if hasattr(pipe, "maybe_free_model_hooks"):
+            pipe.maybe_free_model_hooks()
+        if has_bar:
+            pipe.set_progress_bar_config(**bar)
         for name, scheduler in schedulers.items():
             setattr(pipe, name, scheduler)
+
+
+def find_location(pipe: Any) -> str | None:
+    """Find the folder or repository that a pipeline was loaded from; `None`: it was built in Python."""
+    found = getattr(pipe, "name_or_path", None) or getattr(getattr(pipe, "config", None), "_name_or_path", None)
+    return found or getattr(pipe, "_pretrained_model_name_or_path", None)  # the last: of modular pipelines
 
 
 def find_sampling_rate(pipe: Any) -> int | None:

@@ -103,8 +103,9 @@ def _choose_arguments(pipe: Any, call: Mapping[str, Any], *, config: RunConfig, 
     """Return the arguments under `call`, and the number of images where the call does not say it; later stages make as
     many as they are given."""
     arguments = dict(call)
+    bound = bind_arguments(pipe, arguments, strict=True)
     number = len(config.seeds) if config.seeds else config.num_images
-    if number == 1 or not is_first or count_prompts(bind_arguments(pipe, arguments)) == number:
+    if number == 1 or not is_first or count_prompts(bound) == number:
         return arguments
     name = choose_batch_argument(pipe)
     if name is None:

@@ -14,7 +14,7 @@ from repro_track.determinism.global_generators import list_moved, pack_globals, 
 from repro_track.errors import PipelineError, ReproTrackError
 from repro_track.media.outputs import to_exact
 from repro_track.pipelines import trace
-from repro_track.pipelines.call import Call, undisturbed
+from repro_track.pipelines.call import Call, find_location, undisturbed
 from repro_track.pipelines.components import describe_components, find_commit
 from repro_track.pipelines.previews import make_previews
 from repro_track.record.handover import SecondCall
@@ -179,7 +179,7 @@ class CallRecorder:
         self._part = PipelineCall(
             index=call.index,
             class_name=type(pipe).__name__,
-            name_or_path=getattr(pipe, "name_or_path", None) or getattr(pipe.config, "_name_or_path", None),
+            name_or_path=find_location(pipe),
             commit=find_commit(components),
             arguments=redact_tree(dict(call.plain))[0],
             components=components,

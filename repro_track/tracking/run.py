@@ -7,7 +7,6 @@ replay puts back from `replayed.py`, and every setting and generator that was to
 from __future__ import annotations
 
 import contextlib
-import inspect
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -24,7 +23,7 @@ from repro_track.errors import UsageError
 from repro_track.media.files import load_files
 from repro_track.media.inputs import keep_inputs
 from repro_track.media.outputs import list_outputs
-from repro_track.pipelines.arguments import bind_arguments
+from repro_track.pipelines.arguments import bind_arguments, list_parameters
 from repro_track.pipelines.call import make_call
 from repro_track.record.redaction import redact_text
 from repro_track.record.schema import Command, RunRecord, WeightFile, make_record_id
@@ -181,8 +180,7 @@ class TrackedRun:
         index, options, replayed = self._next_call, self._options, self._replayed
         bind_arguments(pipe, arguments)  # a name that the pipeline does not have, before anything is loaded
         arguments = replayed.restore_arguments(arguments, call=index)
-        parameters = inspect.signature(type(pipe).__call__).parameters
-        arguments, origins = load_files(arguments, parameters=parameters)
+        arguments, origins = load_files(arguments, parameters=list_parameters(pipe))
         given = {name: value for name, value in arguments.items() if name != "generator"}
         inputs = keep_inputs(given, folder=self._folder.path, origins=origins)
         bound = bind_arguments(pipe, arguments)

@@ -354,6 +354,77 @@ def test_an_input_that_changed_is_proven_to_be_the_cause(cli, python, tmp_path, 
     assert data["explanation"]["proven"] == ["inputs"]
 
 
+# --- what is behind **kwargs --------------------------------------------------------------------------------------
+
+
+def test_a_modular_pipeline_of_a_config(cli, run_zoo, read_record):
+    """A modular pipeline is run by the command line with a generator for each image, its state's outputs are the run's,
+    its steps and components are known, and it replays to the bit."""
+    run = run_zoo("flux", "pipeline.class_name=ModularPipeline", "num_images=2").run_id
+    record = read_record(run)
+    (call,) = record.calls
+    assert (call.class_name, call.arguments["prompt"]) == ("FluxModularPipeline", "a small cat")
+    assert [(one.initial_seed, one.made_by) for one in record.seeds.generators] == [
+        (3, "repro_track"),
+        (4, "repro_track"),
+    ]
+    assert [one.name for one in record.outputs] == ["images.0", "images.1"]
+    assert len(call.trace.steps) == 2
+    assert {"transformer", "vae", "scheduler"} <= {part.name for part in call.components}
+    assert (record.seeds.closed, record.replayable.yes) == (True, True)
+    assert replay(cli, run)["verdict"] == "bit-exact"
+    wrong = run_zoo("flux", "pipeline.class_name=ModularPipeline", "call.promt=a", code=2)
+    assert "did you mean call.prompt" in wrong.err
+
+
+ANY_KEYWORD = """
+import sys
+import torch
+from diffusers import FluxPipeline, ModularPipeline
+import repro_track as rt
+
+class Passing(FluxPipeline):
+    def __call__(self, **kwargs):
+        return super().__call__(**kwargs)
+
+call = {"prompt": "a cat", "height": 32, "width": 32, "num_inference_steps": 2, "max_sequence_length": 16}
+modular = ModularPipeline.from_pretrained(sys.argv[1])
+modular.load_components()
+passing = Passing(**FluxPipeline.from_pretrained(sys.argv[1]).components)
+drawn = torch.Generator()
+drawn.seed()
+with rt.track(seed=3) as run:
+    images = run(modular, **call, generator=drawn, output="images")
+    both = run(modular, **call, output_type="np", output=["latents", "images"])
+    state = run(modular, **call, output_type="np")
+    result = run(passing, **call, output_type="np")
+assert (state.images == both["images"]).all() and (state.images == result.images).all()
+print(run.run_id)
+"""
+
+
+def test_pipelines_of_a_script_that_take_any_keyword(cli, python, run_zoo, read_record, tmp_path, pytestconfig):
+    """A modular pipeline and one that passes on whatever it is given get the run's generator, and so the same picture;
+    a given one from entropy is seen, and its state comes back: all calls replay to the bit."""
+    build_model("flux", run_zoo.folder)
+    path = tmp_path / "keywords.py"
+    path.write_text(ANY_KEYWORD)
+    env = {"PYTHONPATH": str(pytestconfig.rootpath)}
+    ran = python(path, run_zoo.folder / "models" / "flux", env=env)
+    assert ran.code == 0, ran.err
+    record = read_record(ran.run_id)
+    assert [(one.name, one.made_by) for one in record.seeds.generators] == [
+        ("call0.generator0", "caller"),
+        *((f"call{index}.generator0", "repro_track") for index in (1, 2, 3)),
+    ]
+    assert record.seeds.generators[0].initial_seed >= 2**32
+    assert [one.name for one in record.outputs] == [
+        "images.0", "call1.latents", "call1.images.0", "call2.images.0", "call3.images.0",
+    ]  # fmt: skip
+    assert record.seeds.closed
+    assert replay(cli, ran.run_id)["verdict"] == "bit-exact"
+
+
 def test_a_callback_is_refused_before_anything_runs(python, cli, tmp_path, pytestconfig):
     """A function among the arguments is refused by its name before the pipeline runs; the run is logged as failed."""
     path = tmp_path / "callback.py"

@@ -1,13 +1,20 @@
 """Promises of arguments.py: everything is read from the pipeline's own signature."""
 
+import numpy as np
 import pytest
 import torch
+from diffusers import DDIMPipeline, ModularPipeline
+from diffusers.modular_pipelines import FluxAutoBlocks, FluxModularPipeline
+from PIL import Image
 
+from repro_track.errors import UsageError
 from repro_track.pipelines.arguments import (
     bind_arguments,
     choose_batch_argument,
     count_images,
     count_prompts,
+    is_modular,
+    list_parameters,
     split_arguments,
     takes_several_generators,
 )
@@ -48,10 +55,17 @@ def test_images_are_counted(bound, number):
         ({"image": torch.zeros(2, 3, 8, 8)}, 2),
         ({"image": [object(), object(), object()]}, 3),
         ({"batch_size": 4}, 1),
+        ({"video": [Image.new("RGB", (8, 8))] * 5}, 1),
+        ({"video": [np.zeros((8, 8, 3))] * 5}, 1),
+        ({"video": torch.zeros(5, 3, 8, 8)}, 1),
+        ({"video": torch.zeros(2, 5, 3, 8, 8)}, 2),
+        ({"video": [[Image.new("RGB", (8, 8))] * 5] * 2}, 2),
+        ({"video": [np.zeros((5, 8, 8, 3))] * 2}, 2),
+        ({"video": [Image.new("RGB", (8, 8))] * 5, "prompt": ["a", "b"]}, 2),
     ],
 )
 def test_prompts_are_counted(bound, prompts):
-    """What a call describes is counted: prompts, embeddings, labels, pictures."""
+    """What a call describes is counted: prompts, embeddings, labels, pictures; the frames of a video are one."""
     assert count_prompts(bound) == prompts
 
 
@@ -87,3 +101,67 @@ def test_how_a_pipeline_makes_several_is_read_from_its_signature(name, batch, se
     """The batch argument, and whether a list of generators is taken, are told by the pipeline's own signature."""
     pipe = zoo.ZOO[name].build()
     assert (choose_batch_argument(pipe), takes_several_generators(pipe)) == (batch, several)
+
+
+# --- what is behind **kwargs
+
+
+class Passing(DDIMPipeline):
+    """A pipeline of somebody's own that passes on whatever it is given."""
+
+    def __call__(self, **kwargs):
+        return super().__call__(**kwargs)
+
+
+class Asking(DDIMPipeline):
+    """One that looks for its generator among what it is given."""
+
+    def __call__(self, steps=2, **kwargs):
+        def draw():
+            return kwargs.get("generator")
+
+        return draw(), steps
+
+
+class Deaf:
+    """One that takes anything, and no generator."""
+
+    def __call__(self, *args, size=8, **kwargs):
+        return size, args, kwargs
+
+
+def test_what_a_call_passes_on_is_what_the_overridden_one_takes(tiny_pipeline):
+    """A call that takes any keyword has the arguments of the call that it overrides, with their defaults, and the batch
+    and generators of that; what nobody names is kept by its own name."""
+    pipe = Passing(**tiny_pipeline.components)
+    bound = bind_arguments(pipe, {"eta": 0.5, "mine": 1})
+    assert bound == {**bind_arguments(tiny_pipeline, {"eta": 0.5}), "mine": 1}
+    assert (choose_batch_argument(pipe), takes_several_generators(pipe)) == ("batch_size", True)
+    assert "kwargs" not in bound
+
+
+def test_a_generator_behind_any_keyword_is_found_in_the_code():
+    """A generator that the code asks its keywords for is an argument; where nothing names one, there is none."""
+    parameters = list_parameters(object.__new__(Asking))
+    assert parameters["generator"].default is None
+    assert next(iter(parameters)) == "steps"
+    assert list(list_parameters(Deaf())) == ["size"]
+    assert bind_arguments(Deaf(), {"generator": 3}) == {"size": 8, "generator": 3}
+
+
+def test_blocks_say_what_a_modular_pipeline_takes():
+    """The arguments of a modular pipeline are the inputs of its blocks, with their defaults; a wrong name is refused
+    only where somebody wants that, because diffusers only warns. A pipeline of another kind has no blocks."""
+    pipe = FluxModularPipeline(blocks=FluxAutoBlocks())
+    bound = bind_arguments(pipe, {"prompt": ["a", "b"]})
+    assert (bound["num_inference_steps"], bound["generator"], bound["output"]) == (50, None, None)
+    assert next(iter(bound)) == "prompt"
+    assert count_images(bound) == 2
+    assert (choose_batch_argument(pipe), takes_several_generators(pipe)) == ("num_images_per_prompt", True)
+    assert bind_arguments(pipe, {"promt": "a"})["promt"] == "a"
+    with pytest.raises(UsageError) as caught:
+        bind_arguments(pipe, {"promt": "a"}, strict=True)
+    assert "call.prompt" in caught.value.advice
+    assert isinstance(pipe, ModularPipeline)
+    assert is_modular(pipe)
+    assert not is_modular(zoo.ZOO["ddpm"].build())

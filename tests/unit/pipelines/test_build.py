@@ -1,5 +1,7 @@
 """Promises of build.py: a folder or a Hub id to a pipeline; what is wrong is named before it is loaded."""
 
+import shutil
+
 import pytest
 import torch
 from diffusers import DDIMPipeline
@@ -11,6 +13,7 @@ from repro_track.pipelines.arguments import (
     bind_arguments,
 )
 from repro_track.pipelines.build import build_pipeline, resolve_location
+from tests.conformance import zoo
 
 
 def build(config, scheduler=None, dtype="float32", device="cpu"):
@@ -90,3 +93,35 @@ def test_the_embedded_model_is_found():
     assert resolve_location(PipelineConfig(path="builtin:digits")) == find_builtin("digits")
     with pytest.raises(UsageError):
         find_builtin("letters")
+
+
+@pytest.fixture(scope="module")
+def flux(tmp_path_factory):
+    """The folder of a saved Flux pipeline with random weights."""
+    folder = tmp_path_factory.mktemp("flux")
+    zoo.ZOO["flux"].build().save_pretrained(folder)
+    return folder
+
+
+def test_a_modular_pipeline_is_loaded_with_its_components(flux, tmp_path):
+    """A modular class loads a saved pipeline with all components in the dtype that is asked for, and so does the folder
+    that it is saved to, without its class; its scheduler can be another one. A class of diffusers that is none is
+    not."""
+    config = PipelineConfig(path=str(flux), class_name="ModularPipeline")
+    pipe = build(config, SchedulerConfig(config={"shift": 2.0}), dtype="bfloat16")
+    assert type(pipe).__name__ == "FluxModularPipeline"
+    assert pipe.transformer.dtype == torch.bfloat16
+    assert pipe.components["scheduler"].config.shift == 2.0
+    pipe.save_pretrained(str(tmp_path / "saved"))
+    again = build(PipelineConfig(path=str(tmp_path / "saved")))
+    assert type(again) is type(pipe)
+    assert all(part is not None for name, part in again.components.items() if name in pipe.components)
+    assert type(build(PipelineConfig(path=str(flux)))).__name__ == "FluxPipeline"
+
+
+def test_a_modular_component_that_is_missing_is_one_message(flux, tmp_path):
+    """diffusers only warns of a component that it cannot load, and the pipeline breaks later: it is one message."""
+    shutil.copytree(flux, tmp_path / "model")
+    next((tmp_path / "model" / "transformer").glob("*.safetensors")).unlink()
+    with pytest.raises(PipelineError, match="transformer"):
+        build(PipelineConfig(path=str(tmp_path / "model"), class_name="FluxModularPipeline"))
