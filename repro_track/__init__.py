@@ -6,11 +6,13 @@
         images = run(pipe, prompt="a cat").images
     print(run.run_id)
 
-Importing this loads neither torch nor mlflow: the public names are loaded when they are first used.
+Importing this loads neither torch nor mlflow: the public names are loaded when they are first used. In a notebook it is
+noted from here on which cells fail.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from repro_track.record.schema import RunRecord
     from repro_track.tracking.run import TrackedRun
     from repro_track.tracking.track import track
+
+
+if "IPython" in sys.modules:
+    import_module("repro_track.capture.cells").watch_cells()
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,14 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
         pipelines=_pin_pipelines(record, choice=choice),
         restored=restored,
         differences=staying,
-        notes=(*code.notes, *import_notes, *cwd_notes, *variable_notes, *(packages.notes if packages else ())),
+        notes=(
+            *_list_runs(record),
+            *code.notes,
+            *import_notes,
+            *cwd_notes,
+            *variable_notes,
+            *(packages.notes if packages else ()),
+        ),
         expected_verdict=verdict,
         because=(missing_device, *because) if missing_device else because,
     )
@@ -165,6 +172,11 @@ def _plan_code(record: RunRecord, *, folder: Path, choice: Choice) -> _CodePlan:
         return _CodePlan()
     note = f"{_get_reason(source)}: the script alone is restored, what it imports from its folder is as it is now"
     return _CodePlan(None, script.name, Move(Path(str(started.script)).parent, folder / "script"), (note,))
+
+
+def _list_runs(record: RunRecord) -> Iterator[str]:
+    """List what the cells of a notebook will run besides Python."""
+    return (f"runs again: {command}" for command in record.command.runs)
 
 
 def _get_reason(value: Any) -> str:
@@ -206,7 +218,10 @@ def _list_present_differences(record: RunRecord, present: Environment, *, folder
     found = list_environment_differences(record.environment, present)
     if not record.command.is_config or Path(__file__).is_relative_to(str(record.source.repository)):
         # the repository that `repro-track run` is started in has no say, unless the program is developed there
-        found += list_source_differences(record.source, _capture_present_source(record, folder=folder))
+        source = _capture_present_source(record, folder=folder)
+        if record.command.is_notebook:  # its cells come with the record, and are nowhere else
+            source = source.model_copy(update={"script_sha256": record.source.script_sha256})
+        found += list_source_differences(record.source, source)
     return found
 
 

@@ -15,12 +15,13 @@ from repro_track.attempt.weights import digest_present, list_weights
 from repro_track.attempt.workspace import Attempt
 from repro_track.capture.checkout import check_kept, list_kept_names, restore_source
 from repro_track.capture.command import Move, check_script
+from repro_track.capture.notebook import check_ipython
 from repro_track.capture.packages import restore_environment
 from repro_track.config.builtin import BUILTIN, find_builtin
 from repro_track.config.presets import make_changed
 from repro_track.errors import ReplayError
 from repro_track.lookup.found import FoundRun
-from repro_track.record.names import CONFIG_NAME, NOTEBOOK_NAME, STATES_NAME
+from repro_track.record.names import CONFIG_NAME, NOTEBOOK_NAME, OLD_NOTEBOOK_NAME, STATES_NAME
 from repro_track.record.schema import RunRecord
 
 
@@ -42,8 +43,11 @@ def restore_recorded(attempt: Attempt) -> None:
             if one.origin or handover.choice.restores("inputs") or focus.call == call.index:
                 load_into(found, one.file, folder / one.file)
     if record.command.is_notebook:
-        load_into(found, NOTEBOOK_NAME, folder / NOTEBOOK_NAME)
-        check_kept(folder / NOTEBOOK_NAME, str(record.source.script_sha256))
+        name = OLD_NOTEBOOK_NAME if record.command.script == OLD_NOTEBOOK_NAME else NOTEBOOK_NAME
+        if name == NOTEBOOK_NAME and not plan.packages:
+            check_ipython()
+        load_into(found, name, folder / name)
+        check_kept(folder / name, str(record.source.script_sha256))
     if plan.code and plan.move:
         for name in list_kept_names(plan.code):
             load_into(found, name, attempt.recorded_folder / name)

@@ -11,7 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro_track.capture.notebook import read_cells
+from repro_track.capture.cells import count_cell_block, find_shell, is_embedded
+from repro_track.capture.notebook import capture_notebook
 from repro_track.errors import ReplayError
 from repro_track.record.names import CONFIG_NAME, NOTEBOOK_NAME
 from repro_track.record.redaction import redact_words
@@ -30,12 +31,15 @@ def capture_command(*, ordinal: int, folder: Path) -> Command:
         script = _find_main_script() or Unavailable(unavailable="the app has no main file")
         overrides += _read_callback_overrides()
         return _make_command("hydra", overrides, script, cwd=_read_hydra_cwd(), ordinal=ordinal)
-    cells = read_cells()
-    if cells is not None:
-        path = folder / NOTEBOOK_NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(cells, encoding="utf-8")
-        return _make_command("notebook", [], NOTEBOOK_NAME, cwd=str(Path.cwd()), ordinal=ordinal)
+    notebook = capture_notebook()
+    if notebook is not None:
+        notebook.write(folder / NOTEBOOK_NAME)
+        argv = [notebook.file] if notebook.file else []
+        command = _make_command("notebook", argv, NOTEBOOK_NAME, cwd=str(Path.cwd()), ordinal=ordinal)
+        return command.model_copy(update={"runs": notebook.commands})
+    if is_embedded(find_shell()):
+        script = Unavailable(unavailable="typed into a shell that a program had opened: its cells are not all that ran")
+        return _make_command("interactive", [], script, cwd=str(Path.cwd()), ordinal=ordinal)
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None:
@@ -52,8 +56,10 @@ _blocks: Counter[tuple[str, ...]] = Counter()
 
 def count_block() -> int:
     """Count this `track()` block: its place among those of the process, from 0. The jobs of a Hydra sweep that share a
-    process count each for itself, because each is replayed by itself."""
+    process count each for itself, because each is replayed by itself; so do the cells of a notebook."""
     job = read_hydra_overrides()
+    if job is None and (place := count_cell_block()) is not None:
+        return place
     key = ("process",) if job is None else ("job", *job)
     _blocks[key] += 1
     return _blocks[key] - 1
@@ -155,6 +161,8 @@ def make_child_argv(
     find = move.find if move else str
     if command.is_module:
         return [interpreter, "-m", command.script, *command.argv]
+    if command.script == NOTEBOOK_NAME:
+        return [interpreter, "-m", "repro_track.capture.notebook_child", str(folder / command.script), *command.argv]
     script = str(folder / command.script) if command.is_notebook else find(command.script)
     words = [interpreter, script, *command.argv]
     if command.is_hydra:
@@ -168,7 +176,7 @@ def check_script(argv: list[str], *, command: Command) -> None:
     Raises:
         ReplayError: it is not.
     """
-    if command.has_script and not Path(argv[1]).is_file():
+    if command.has_script and not command.is_notebook and not Path(argv[1]).is_file():
         raise ReplayError(
             f"{argv[1]} is not there any more",
             expected="the script that was run",

@@ -61,7 +61,9 @@ class Command(Part):
     """How the run was started, enough to start it again.
 
     `kind` is `config` (`repro-track run`: the resolved config is the whole command), `script`, `module`, `hydra`
-    (an app of somebody's own), `notebook` or `interactive`. `ordinal` counts the `track()` blocks of the process.
+    (an app of somebody's own), `notebook` or `interactive`. `ordinal` counts the `track()` blocks of the process; in a
+    notebook it is the number of the cell times a million, and the place among the cell's. `runs` is what the cells of a
+    notebook give to a shell or to a magic that runs something, each with its cell: a replay does it again.
     """
 
     kind: CommandKind
@@ -69,6 +71,7 @@ class Command(Part):
     script: Known[str]
     cwd: str
     ordinal: int
+    runs: tuple[str, ...] = ()
 
     @property
     def is_config(self) -> bool:

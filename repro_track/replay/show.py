@@ -50,6 +50,7 @@ def list_what_would_run(attempt: Attempt) -> Iterable[str]:
         lines.append(f"code     the present one (recorded: commit {record.source.commit[:12]})")
     if plan.packages:
         lines.append(f"packages {len(plan.packages.requirements)} to be installed with uv")
+    lines += [f"shell    {command}" for command in record.command.runs]
     lines += [f"target   {target}" for target in list_targets(record.config.resolved, record.command.argv)]
     return (f"    {to_printable(line, limit=300)}" for line in lines)
 

@@ -38,6 +38,7 @@ from repro_track.tracking.cost import Stopwatch, measure_cost
 from repro_track.tracking.folder import RunFolder
 from repro_track.tracking.generators import begin_seeding, watch_generators
 from repro_track.tracking.kept import Kept
+from repro_track.tracking.notebook import finish_notebook
 from repro_track.tracking.options import Options
 from repro_track.tracking.replayed import find_replayed
 
@@ -285,8 +286,9 @@ class TrackedRun:
     def _close(self, outcome: Outcome) -> None:
         """Write everything that the run has kept, and log it."""
         with self.timed("close"):
-            record = self._assemble(outcome, seen=self._surroundings.look(capture_state()))
-            kept = self._kept
+            kept, seen = self._kept, self._surroundings.look(capture_state())
+            self._command, seen = finish_notebook(self._command, seen, kept=kept, folder=self._folder.path)
+            record = self._assemble(outcome, seen=seen)
             self._folder.save_tensors(outputs=kept.tensors, states=kept.states, latents=kept.latents)
             self._replayed.leave_second_calls(kept.second_calls)
             self._folder.save_sheet(kept.pictures)

@@ -35,7 +35,7 @@ def test_the_hydra_app(cli, python, read_record):
 
 
 def test_the_notebook(cli, home, tmp_path):
-    """A notebook's cell is tracked, the cells are kept, and the run replays as a script."""
+    """A notebook's cell is tracked, the cells are kept, and the run replays by them."""
     import nbformat
     from nbclient import NotebookClient
 

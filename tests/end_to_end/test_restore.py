@@ -235,19 +235,46 @@ def test_code_that_comes_from_the_clone_is_noticed(project, record, replay):
     assert "not from the restored source" in data["cautions"][0]
 
 
-def test_a_notebook_comes_back_with_what_it_imports(project, replay):
-    """A notebook in a repository replays with its cells and the recorded module, which has changed since."""
+CELLS = (
+    "import repro_track as rt\nimport asyncio",
+    "before = 1\nraise ValueError('planted')\nbefore = 2",
+    "%matplotlib inline\n!echo from the shell > made.txt\nmade = !cat made.txt\n%pip install --no-such-option",
+    "async def choose():\n    await asyncio.sleep(0)\n    return 5\nseed = await choose()\nseed",
+    "waiting = asyncio.create_task(choose())\nseed = nope",
+    "display(made)\nassert (_, Out[4], await waiting) == (5, 5, 5)",
+    "import helper\nfrom diffusers import DDIMPipeline\npipe = DDIMPipeline.from_pretrained('model')\neta = 1.0",
+    "with rt.track(experiment='restore', seed=4) as run:\n    run(pipe, num_inference_stepss=2)",
+    "eta = before * helper.ETA",
+    "%%time\nwith rt.track(experiment='restore', seed=seed) as run:\n"
+    "    run(pipe, eta=eta, num_inference_steps=2, output_type='np')",
+    "print(run.run_id)",
+)
+
+
+def test_a_notebook_comes_back_as_it_was_run(project, replay, read_record):
+    """A notebook in a repository, run in a real kernel with magics, commands, `await`, cells that failed and a block
+    that did, replays with the recorded module, which has changed since, and not with the present one. What is left out
+    is said when it is recorded, what runs again before it does."""
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRIPT)])
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(project.root)}}).execute()
-    texts = [out["text"] for out in notebook.cells[0]["outputs"] if out.get("name") == "stdout"]
-    run_id = texts[-1].split()[-1]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    options = {"allow_errors": True, "resources": {"metadata": {"path": str(project.root)}}}
+    NotebookClient(notebook, timeout=120, **options).execute()
+    run_id = notebook.cells[-1]["outputs"][-1]["text"].split()[-1]
+    record = read_record(run_id)
+    assert (record.command.kind, record.replayable.yes) == ("notebook", True), record.replayable.reasons
+    assert [one.partition(":")[0] for one in record.cautions] == [
+        "cell 2 failed (ValueError)",
+        "cell 3 changes what is installed (%pip install --no-such-option)",
+        "cell 5 failed (NameError)",
+        "cell 8 failed (UsageError)",
+    ]
     (project.root / "helper.py").write_text("ETA = 1.0\n")
     project.commit("another eta")
     result, data = replay(run_id)
     assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    assert "runs again: cell 3: !echo from the shell > made.txt" in result.err
     assert replay(run_id, "--code", "current")[1]["verdict"] == "diverged"
 
 

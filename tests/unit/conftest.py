@@ -1,6 +1,7 @@
 """What keeps unit tests pure: here MLflow cannot be imported, no program but git starts, and no other host is reached.
 
-A test that starts something else because its module is about that says so with `@pytest.mark.starts("PROGRAM")`.
+A test that starts something else because its module is about that says so with `@pytest.mark.starts("PROGRAM")`. Here
+is also a shell of IPython's, for what is about notebooks.
 """
 
 import os
@@ -39,3 +40,29 @@ def pure(request, monkeypatch):
     _allowed.append(frozenset({"git", *(name for mark in marks for name in mark.args)}))
     yield
     _allowed.pop()
+
+
+@pytest.fixture
+def shell(monkeypatch, tmp_path):
+    """A shell as a terminal has it; afterwards this process is in none."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    settings = Config()
+    settings.HistoryManager.enabled = False
+    settings.InteractiveShell.colors = "nocolor"
+    InteractiveShell.clear_instance()
+    yield InteractiveShell.instance(config=settings, ipython_dir=str(tmp_path / "ipython"))
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def type_in(shell):
+    """Run cells, one after the other, as if they were typed."""
+
+    def type_in(*cells):
+        for cell in cells:
+            shell.run_cell(cell, store_history=True)
+
+    return type_in

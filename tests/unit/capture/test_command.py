@@ -9,6 +9,7 @@ from repro_track.capture.command import (
     Move,
     capture_command,
     check_script,
+    count_block,
     find_repository_place,
     find_script,
     make_child_argv,
@@ -31,7 +32,11 @@ def make_command(kind, script="/project/x.py", argv=("--fast",)):
         (make_command("config", NOTHING), ["-P", "-m", "repro_track.run", "/handover/config.yaml"]),
         (make_command("script"), ["/project/x.py", "--fast"]),
         (make_command("module", "package.tool"), ["-m", "package.tool", "--fast"]),
-        (make_command("notebook", "source/notebook.py", ()), ["/handover/source/notebook.py"]),
+        (make_command("notebook", "source/notebook.py", ()), ["/handover/source/notebook.py"]),  # up to schema 3
+        (
+            make_command("notebook", "source/notebook.ipynb", ("/a/n.ipynb",)),
+            ["-m", "repro_track.capture.notebook_child", "/handover/source/notebook.ipynb", "/a/n.ipynb"],
+        ),
         (
             make_command("hydra", argv=("seed=1",)),
             ["/project/x.py", "seed=1", "hydra.run.dir=/handover/hydra", "hydra.output_subdir=null"],
@@ -85,6 +90,20 @@ def test_a_script_that_is_gone_is_said_before_anything_starts(tmp_path):
     check_script([sys.executable, "-m", "gone"], command=make_command("module", "gone"))
     with pytest.raises(ReplayError, match="is not there any more"):
         check_script([sys.executable, str(tmp_path / "gone.py")], command=make_command("script"))
+
+
+def test_cells_are_captured_and_a_shell_inside_a_program_is_not(shell, type_in, monkeypatch, tmp_path):
+    """In a notebook the cells so far are the command, and a block has the place of its cell; a shell that a program
+    opened has no file that could be started again, which is the reason."""
+    shell.user_ns.update(capture=capture_command, count=count_block, folder=tmp_path, seen=(seen := []))
+    type_in("%time a = 1", "seen.append(capture(ordinal=count(), folder=folder))")
+    (found,) = seen
+    assert (found.kind, found.script, found.ordinal, found.runs) == ("notebook", "source/notebook.ipynb", 2_000_000, ())
+    assert "%time a = 1" in (tmp_path / "source" / "notebook.ipynb").read_text()
+    monkeypatch.setattr(shell, "__class__", type("InteractiveShellEmbed", (type(shell),), {}))
+    type_in("seen.append(capture(ordinal=count(), folder=folder))")
+    assert seen[1].is_interactive
+    assert "a program had opened" in seen[1].script.unavailable
 
 
 def test_this_process_is_captured_as_it_was_started(monkeypatch, tmp_path):
