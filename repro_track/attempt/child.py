@@ -59,8 +59,7 @@ def started_child(attempt: Attempt, *, quiet: bool) -> Iterator[subprocess.Popen
 
 def _relocate(word: str, attempt: Attempt) -> str:
     """Return an argument that names a file of the recorded source by its restored place; any other as it is."""
-    moved = attempt.plan.move.find(word) if attempt.plan.move else word
-    return moved if os.path.lexists(moved) else word
+    return attempt.plan.move.find_in(word) if attempt.plan.move else word
 
 
 def read_result(attempt: Attempt, *, code: int) -> RunRecord:

@@ -17,7 +17,7 @@ from typing import Any
 from repro_track.attempt.search_path import list_folders_of_code, list_search_path, plan_search_path
 from repro_track.attempt.weights import WeightPlan, plan_weights
 from repro_track.capture.checkout import SourcePlan, make_source_plan
-from repro_track.capture.command import Move, find_repository_place, find_script, make_child_argv
+from repro_track.capture.command import Move, find_repository_place, find_script, ignores_variables, make_child_argv
 from repro_track.capture.machine import capture_environment
 from repro_track.capture.packages import (
     PROGRAM,
@@ -104,6 +104,8 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
     import_path, import_notes = _plan_import_path(record, present.packages, code=code, packages=packages, cwd=cwd)
     variables, variable_notes = _plan_variables(record, present, choice=choice)
     variables |= plan_search_path(record, choice=choice, move=code.move, packages=packages)
+    if ignores_variables(record.command):
+        variables |= dict.fromkeys(name for name in (*variables, *os.environ) if name.startswith("PYTHON"))
     weights = plan_weights(record, code=code.source, choice=choice)
     found = _list_present_differences(record, present, folder=folder)
     found += tuple(make_difference(one.place, one.expected, one.actual) for one in weights)
@@ -166,7 +168,7 @@ def _plan_code(record: RunRecord, *, folder: Path, choice: Choice) -> _CodePlan:
         return _CodePlan(source, None, Move(Path(str(record.source.repository)), folder / "tree"), tuple(notes))
     script = find_script(started, folder=Path())
     digest = record.source.script_sha256
-    if script is None or started.is_notebook or not isinstance(digest, str):
+    if script is None or not started.is_started_by_file or started.is_notebook or not isinstance(digest, str):
         return _CodePlan()
     if script.is_file() and digest_file(script) == digest:
         return _CodePlan()
@@ -245,7 +247,8 @@ def _capture_present(record: RunRecord, *, choice: Choice, move: Move | None) ->
     variables = {**ours, **plan_search_path(record, choice=choice, move=move, packages=None)}
     first = list_folders_of_code(record)
     if move is None:
-        first.append(str(find_repository_place(record.command)))
+        started = record.command
+        first.append(started.cwd if started.module else str(find_repository_place(started)))
     packages = {one.name: one for one in capture_packages(list_search_path(variables["PYTHONPATH"], first=first))}
     for one in record.environment.packages:
         place = find_editable_folder(one.origin)

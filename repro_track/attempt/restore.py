@@ -62,7 +62,7 @@ def restore_recorded(attempt: Attempt) -> None:
         restore_environment(plan.packages)
     if record.command.is_config:
         _write_config(attempt)
-    check_script(list(plan.argv), command=record.command)
+    check_script(record.command, folder=folder, move=plan.move)
     cwd = Path(plan.cwd)
     if folder in cwd.parents:
         cwd.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,24 @@ shell, never a `-c` text.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from repro_track.capture.cells import count_cell_block, find_shell, is_embedded
+from repro_track.capture.hydra import Job, find_job, read_hydra_overrides
+from repro_track.capture.launch import (
+    RUNNER,
+    Start,
+    find_start,
+    read_facts,
+    read_process_name,
+    read_rank,
+)
 from repro_track.capture.notebook import capture_notebook
 from repro_track.errors import ReplayError
 from repro_track.record.names import CONFIG_NAME, NOTEBOOK_NAME
@@ -20,35 +32,54 @@ from repro_track.record.schema import Command, CommandKind, Unavailable
 
 
 def capture_command(*, ordinal: int, folder: Path) -> Command:
-    """Capture how this process was started.
+    """Capture how the program was started that this process runs, or works for.
 
     Args:
         ordinal: which `track()` block of the process this is, from 0.
         folder: the run's folder; the cells of a notebook are written into it.
     """
-    overrides = read_hydra_overrides()
-    if overrides is not None:
-        script = _find_main_script() or Unavailable(unavailable="the app has no main file")
-        overrides += _read_callback_overrides()
-        return _make_command("hydra", overrides, script, cwd=_read_hydra_cwd(), ordinal=ordinal)
+    job = find_job()
+    facts = read_facts()
+    if job is not None:  # it is replayed by itself, whichever worker it was given to
+        start = find_start(replace(facts, is_in_pool=False))
+        own = facts.typed.options if facts.typed else ()  # a worker may have been started without those of its program
+        return _make_hydra_command(job, replace(start, options=own), ordinal=ordinal)
     notebook = capture_notebook()
     if notebook is not None:
         notebook.write(folder / NOTEBOOK_NAME)
-        argv = [notebook.file] if notebook.file else []
-        command = _make_command("notebook", argv, NOTEBOOK_NAME, cwd=str(Path.cwd()), ordinal=ordinal)
+        start = Start(script=NOTEBOOK_NAME, words=(notebook.file,) if notebook.file else (), cwd=str(Path.cwd()))
+        command = _make_command("notebook", start, ordinal=ordinal)
         return command.model_copy(update={"runs": notebook.commands})
     if is_embedded(find_shell()):
-        script = Unavailable(unavailable="typed into a shell that a program had opened: its cells are not all that ran")
-        return _make_command("interactive", [], script, cwd=str(Path.cwd()), ordinal=ordinal)
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return _make_command("module", sys.argv[1:], spec.name, cwd=str(Path.cwd()), ordinal=ordinal)
-    found = _find_main_script()
-    if found is None:
-        script = Unavailable(unavailable="typed into an interpreter or given with -c: there is no file to start again")
-        return _make_command("interactive", [], script, cwd=str(Path.cwd()), ordinal=ordinal)
-    return _make_command("script", sys.argv[1:], found, cwd=str(Path.cwd()), ordinal=ordinal)
+        reason = "typed into a shell that a program had opened: its cells are not all that ran"
+        return _make_command("interactive", Start(cwd=str(Path.cwd())), ordinal=ordinal, missing=reason)
+    start = find_start(facts)
+    if start.script is None and start.module is None:
+        reason = "typed into an interpreter, piped into it or given with -c: there is no file to start again"
+        return _make_command("interactive", replace(start, words=()), ordinal=ordinal, missing=reason)
+    return _make_command("module" if start.module else "script", start, ordinal=ordinal)
+
+
+def _make_hydra_command(job: Job, start: Start, *, ordinal: int) -> Command:
+    """Make the command of a Hydra job: what starts its app, and the words for this job alone, in whatever process of a
+    launcher it runs."""
+    if start.script is None and start.entry_point is None:  # on another machine than the one that it was started on
+        start = replace(
+            start,
+            script=job.file,
+            module=None if job.entry_point else job.module,
+            entry_point=job.entry_point,
+        )
+    elif start.entry_point is not None:
+        start = replace(start, script=job.file or start.script)
+    start = replace(start, words=job.words, cwd=job.cwd)
+    return _make_command("hydra", start, ordinal=ordinal, missing="the app has no main file")
+
+
+def read_own_process() -> str | None:
+    """Read which one this process is of those that the command started, as `Command.process` has it. A Hydra job is the
+    same in every worker."""
+    return read_rank() if read_hydra_overrides() is not None else read_process_name()
 
 
 _blocks: Counter[tuple[str, ...]] = Counter()
@@ -67,41 +98,31 @@ def count_block() -> int:
 
 def make_config_command() -> Command:
     """Make the command of `repro-track run`: its resolved config is all that there is to it."""
-    script = Unavailable(unavailable="repro-track run has no script: the config is the command")
-    return _make_command("config", [], script, cwd=str(Path.cwd()), ordinal=0)
+    missing = "repro-track run has no script: the config is the command"
+    return _make_command("config", Start(cwd=str(Path.cwd())), ordinal=0, missing=missing)
 
 
-def _make_command(kind: CommandKind, argv: list[str], script: str | Unavailable, *, cwd: str, ordinal: int) -> Command:
-    return Command(kind=kind, argv=redact_words(argv), script=script, cwd=cwd, ordinal=ordinal)
-
-
-def _find_main_script() -> str | None:
-    path = getattr(sys.modules.get("__main__"), "__file__", None)
-    return str(Path(path).absolute()) if path and Path(path).is_file() else None
-
-
-def read_hydra_overrides() -> list[str] | None:
-    """Read the overrides of the Hydra app that runs us (of this job, in a sweep); `None` outside one."""
-    if "hydra.core.hydra_config" not in sys.modules:
-        return None
-    from hydra.core.hydra_config import HydraConfig
-
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
-
-
-def _read_callback_overrides() -> list[str]:
-    """Read the overrides that gave the app callbacks: ours may be one of them, and a replay needs it, too."""
-    from hydra.core.hydra_config import HydraConfig
-
-    words = HydraConfig.get().overrides.hydra
-    return [word for word in words if word.lstrip("+").startswith("hydra.callbacks.")]
-
-
-def _read_hydra_cwd() -> str:
-    """Hydra may have changed the working directory of the job: this is the one that the app was started in."""
-    from hydra.core.hydra_config import HydraConfig
-
-    return HydraConfig.get().runtime.cwd
+def _make_command(
+    kind: CommandKind,
+    start: Start,
+    *,
+    ordinal: int,
+    missing: str = "the module has no file",
+) -> Command:
+    launcher = start.launcher
+    return Command(
+        kind=kind,
+        argv=redact_words(start.words),
+        script=start.script or Unavailable(unavailable=missing),
+        cwd=start.cwd,
+        ordinal=ordinal,
+        options=start.options,
+        module=start.module,
+        entry_point=start.entry_point,
+        launcher=launcher.model_copy(update={"words": redact_words(launcher.words)}) if launcher else None,
+        process=None if kind == "config" else read_own_process(),
+        obstacles=start.obstacles,
+    )
 
 
 def find_script(command: Command, *, folder: Path) -> Path | None:
@@ -136,6 +157,23 @@ class Move:
                 return str(self.new / place.relative_to(root))
         return path
 
+    def find_in(self, word: str) -> str:
+        """Return a word of a command line with the paths in it that are inside the old folder and there in the new one.
+
+        A word is a path, or has one behind its first `=` (`--config-dir=/a/conf`), or names one as a URL
+        (`file:///a/conf`).
+        """
+        key, equals, value = word.rpartition("=") if word.startswith("-") else word.partition("=")
+        for start, path in (("", word), (f"{key}{equals}", value)):
+            moved = self.find(path)
+            if moved != path and os.path.lexists(moved):
+                return start + moved
+        return re.sub(r"(?<=file://)/[^\s,\]'\"]+", lambda found: self._find_there(found[0]), word)
+
+    def _find_there(self, path: str) -> str:
+        moved = self.find(path)
+        return moved if os.path.lexists(moved) else path
+
 
 def make_child_argv(
     command: Command, *, folder: Path, interpreter: str = sys.executable, move: Move | None = None
@@ -153,32 +191,81 @@ def make_child_argv(
     """
     if command.is_config:
         return [interpreter, "-P", "-m", "repro_track.run", str(folder / CONFIG_NAME)]
+    options = [*make_options(command.options)]
+    if command.launcher is not None:
+        launcher = command.launcher
+        program = _make_program_words(launcher.module, launcher.entry_point)
+        words = [*make_options(launcher.options), *program, *launcher.words]
+        words += [_find_script(command, folder=folder, move=move) if command.module is None else command.module]
+    elif command.entry_point or command.module:
+        words = [*options, *_make_program_words(command.module, command.entry_point)]
+    elif command.script == NOTEBOOK_NAME:
+        words = ["-m", "repro_track.capture.notebook_child", str(folder / NOTEBOOK_NAME)]
+    elif command.is_module and isinstance(command.script, str):
+        words = [*options, "-m", command.script]  # a record before schema 4
+    else:
+        words = [*options, _find_script(command, folder=folder, move=move)]
+    words += command.argv
+    if command.is_hydra:
+        words += ["hydra.mode=RUN", f"hydra.run.dir={folder / 'hydra'}", "hydra.output_subdir=null"]
+    return [interpreter, *words]
+
+
+def make_options(options: Sequence[str]) -> list[str]:
+    """Return an interpreter's options for a replay, which tells its child things by variables that Python reads: `-E`
+    and `-I` let it read none, so that the variables are left out instead.
+
+    >>> make_options(["-I", "-Es", "-O", "-W", "error"])
+    ['-sP', '-s', '-O', '-W', 'error']
+    """
+    kept = []
+    follows = False
+    for word in options:
+        if not follows and re.fullmatch(r"-[A-Za-z]+", word):
+            word = word.replace("I", "sP").replace("E", "")
+        follows = not follows and word in ("-W", "-X", "--check-hash-based-pycs")
+        kept += [word] if word != "-" else []
+    return kept
+
+
+def ignores_variables(command: Command) -> bool:
+    """Whether the interpreter was told to ignore the variables that are Python's own (`-E`, `-I`)."""
+    words = [*command.options, *(command.launcher.options if command.launcher else ())]
+    return any(re.fullmatch(r"-[A-Za-z]*[EI][A-Za-z]*", word) for word in words)
+
+
+def _make_program_words(module: str | None, entry_point: str | None) -> list[str]:
+    return ["-P", "-m", RUNNER, entry_point] if entry_point else ["-m", str(module)]
+
+
+def _find_script(command: Command, *, folder: Path, move: Move | None) -> str:
+    """Return the path by which a script is started now.
+
+    Raises:
+        ReplayError: there is no file.
+    """
     if isinstance(command.script, Unavailable):
         raise ReplayError(
             f"the run cannot be started again: {command.script.unavailable}",
             expected="a run of repro-track run, of a script, a module, a Hydra app or a notebook",
         )
-    find = move.find if move else str
-    if command.is_module:
-        return [interpreter, "-m", command.script, *command.argv]
-    if command.script == NOTEBOOK_NAME:
-        return [interpreter, "-m", "repro_track.capture.notebook_child", str(folder / command.script), *command.argv]
-    script = str(folder / command.script) if command.is_notebook else find(command.script)
-    words = [interpreter, script, *command.argv]
-    if command.is_hydra:
-        words += [f"hydra.run.dir={folder / 'hydra'}", "hydra.output_subdir=null"]
-    return words
+    if command.is_notebook:
+        return str(folder / command.script)
+    return move.find(command.script) if move else command.script
 
 
-def check_script(argv: list[str], *, command: Command) -> None:
-    """Check that the script of a child's command line is there.
+def check_script(command: Command, *, folder: Path, move: Move | None = None) -> None:
+    """Check that the script is there that a child's command line starts by its path.
 
     Raises:
         ReplayError: it is not.
     """
-    if command.has_script and not command.is_notebook and not Path(argv[1]).is_file():
+    if not command.is_started_by_file or command.is_notebook:
+        return
+    path = _find_script(command, folder=folder, move=move)
+    if not Path(path).is_file():
         raise ReplayError(
-            f"{argv[1]} is not there any more",
+            f"{path} is not there any more",
             expected="the script that was run",
             advice="bring it back; one that was part of a git repository comes back with --code restore",
         )

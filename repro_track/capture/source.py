@@ -27,6 +27,7 @@ from repro_track.capture.git import (
     run_git,
     scratch_variables,
 )
+from repro_track.capture.launch import is_installed
 from repro_track.capture.untracked import SIZE_LIMIT_BYTES, pack_untracked, unpack_untracked
 from repro_track.errors import ReproTrackError, first_line
 from repro_track.record.names import BUNDLE_NAME
@@ -65,6 +66,9 @@ def capture_source(
         except OSError as error:
             script_digest = Unavailable(unavailable=f"{script} cannot be read: {error.strerror}")
     repository = open_repository(place)
+    if is_installed(place) and not isinstance(repository, Unavailable):  # an environment may lie in any repository
+        repository.close()
+        repository = Unavailable(unavailable=f"{place} is part of an installed package")
     if isinstance(repository, Unavailable):
         return Source(
             repository=repository, commit=repository, branch=repository, remote=repository, dirty=False,

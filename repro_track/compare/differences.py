@@ -54,6 +54,20 @@ def list_source_differences(expected: Source, actual: Source) -> tuple[Differenc
     return _list_differences({"source": expected.model_dump(mode="json")}, {"source": actual.model_dump(mode="json")})
 
 
+def list_cautions(expected: RunRecord, actual: RunRecord) -> tuple[str, ...]:
+    """List why a replay is not the run that was recorded although the same was started: another config that the app
+    composed, another word of the launcher's to the process."""
+    found = []
+    digests = (expected.config.composed_sha256, actual.config.composed_sha256)
+    if None not in digests and digests[0] != digests[1]:
+        found.append("the app composed another config than the recorded one: a file of its config is not as it was")
+    then, now = ((one.command.launcher.variables if one.command.launcher else {}) for one in (expected, actual))
+    for name in sorted({*then, *now}):
+        if name.startswith("ACCELERATE_") and then.get(name) != now.get(name):
+            found.append(f"the launcher set {name} to {now.get(name)}, and to {then.get(name)} in the recorded run")
+    return tuple(found)
+
+
 def make_difference(place: str, expected: Any, actual: Any) -> Difference:
     """Make a difference at a place of the record, with the kind and rank that such a place has."""
     kind = find_kind(place) or "other"

@@ -109,12 +109,13 @@ class Handover:
         (self.folder / _SETTINGS_NAME).write_text(left.model_dump_json(), encoding="utf-8")
 
     @classmethod
-    def find(cls, folder: Path | None, *, ordinal: int) -> Self | None:
+    def find(cls, folder: Path | None, *, ordinal: int, process: str | None = None) -> Self | None:
         """Find the hand-over in a replay's child, if this is the `track()` block that is replayed.
 
         Args:
             folder: the hand-over folder that the process was given; `None`: it is no replay's child.
             ordinal: which `track()` block of the process this is, from 0.
+            process: which of the processes of the command this is, as `Command.process` has it.
 
         Raises:
             ReplayError: the folder is not as this version of the program writes it.
@@ -125,7 +126,7 @@ class Handover:
             expected = read_record(folder / RECORD_NAME)
         except RecordError as error:
             raise _make_error(folder / RECORD_NAME, error.found) from error
-        if expected.command.ordinal != ordinal:
+        if (expected.command.ordinal, expected.command.process) != (ordinal, process):
             return None
         left = _read(folder / _SETTINGS_NAME, _ForTheChild)
         return cls(folder, expected, Choice(frozenset(left.current)), left.settings)

@@ -57,6 +57,18 @@ class Program(Part):
     version: str
 
 
+class Launcher(Part):
+    """The program that started the processes of a run (`torchrun`, `accelerate launch`): by a `module`, or a console
+    script (`NAME=MODULE:FUNCTION`), with `options` of its interpreter and `words` before those of the run's program.
+    `variables` are what it told this process: its rank, how many there are, the precision."""
+
+    options: tuple[str, ...] = ()
+    module: str | None = None
+    entry_point: str | None = None
+    words: tuple[str, ...] = ()
+    variables: dict[str, str] = {}
+
+
 class Command(Part):
     """How the run was started, enough to start it again.
 
@@ -64,6 +76,11 @@ class Command(Part):
     (an app of somebody's own), `notebook` or `interactive`. `ordinal` counts the `track()` blocks of the process; in a
     notebook it is the number of the cell times a million, and the place among the cell's. `runs` is what the cells of a
     notebook give to a shell or to a magic that runs something, each with its cell: a replay does it again.
+
+    `script` is the file whose code was started. `module`: it was started by this name (`python -m`; in records before
+    schema 4 `script` has it); `entry_point`: by a console script, `NAME=MODULE:FUNCTION`. `options` are the
+    interpreter's, `launcher` what started it in one or more processes. `process` names the one of several that the run
+    was made in; `None`: the only one, or the first. `obstacles` say why a replay cannot start the same.
     """
 
     kind: CommandKind
@@ -72,6 +89,12 @@ class Command(Part):
     cwd: str
     ordinal: int
     runs: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    module: str | None = None
+    entry_point: str | None = None
+    launcher: Launcher | None = None
+    process: str | None = None
+    obstacles: tuple[str, ...] = ()
 
     @property
     def is_config(self) -> bool:
@@ -101,7 +124,13 @@ class Command(Part):
     @property
     def has_script(self) -> bool:
         """Whether its code is one file, and `script` that file's path: a script, a Hydra app, a notebook's cells."""
-        return self.kind in ("script", "hydra", "notebook") and isinstance(self.script, str)
+        is_file = self.kind in ("script", "hydra", "notebook") or self.module is not None
+        return is_file and isinstance(self.script, str)
+
+    @property
+    def is_started_by_file(self) -> bool:
+        """Whether it is started by the path of its script, and not by a name."""
+        return self.has_script and self.module is None and self.entry_point is None
 
     @property
     def can_be_varied(self) -> bool:
@@ -110,11 +139,15 @@ class Command(Part):
 
 
 class Config(Part):
-    """The resolved config (interpolations frozen, secrets withheld) and the overrides that led to it."""
+    """The resolved config (interpolations frozen, secrets withheld) and the overrides that led to it.
+
+    `composed_sha256` is a digest of what a Hydra app of somebody's own composed, before interpolations are resolved.
+    """
 
     resolved: dict[str, Any]
     overrides: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
+    composed_sha256: str | None = None
 
 
 class Generator(Part):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from repro_track.attempt.log import log_failure, log_replay, log_variation, start_run
 from repro_track.attempt.perform import Outcome, perform_attempt
 from repro_track.attempt.workspace import Attempt, prepared, sweep_workspaces
+from repro_track.compare.differences import list_cautions
 from repro_track.compare.findings import Findings, compare_second_calls
 from repro_track.compare.verdict import VERDICTS, Tolerance, is_good_enough
 from repro_track.errors import ReplayError
@@ -156,11 +157,12 @@ def _conclude(outcome: Outcome, *, request: Request, profile: Tolerance, console
     print_findings(findings, console=console)
     for sentence in list_draws(outcome.actual):
         console.print(f"  {sentence}", markup=False)
-    for reason in outcome.actual.replayable.reasons:
+    cautions = (*list_cautions(found.record, outcome.actual), *outcome.actual.replayable.reasons)
+    for reason in cautions:
         console.print(f"  caution: {to_printable(reason, limit=300)}", markup=False)
     console.print(f"  logged as run {run.run_id}: {run.link}", markup=False)
     worst = max(verdicts, key=VERDICTS.index)
-    return ReplayResult(found, run, comparison, findings, outcome.actual.replayable.reasons, worst, request.required)
+    return ReplayResult(found, run, comparison, findings, cautions, worst, request.required)
 
 
 def _look_into(outcome: Outcome, *, request: Request, runner: TrialRunner) -> tuple[Findings, list[str]]:

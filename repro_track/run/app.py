@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from repro_track.capture.command import read_hydra_overrides
+from repro_track.capture.hydra import read_hydra_overrides
 from repro_track.config.locations import data_folder
 from repro_track.config.schema import RunConfig, make_schema
 from repro_track.errors import ReproTrackError, UsageError

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
-from repro_track.capture.command import read_hydra_overrides
+from repro_track.capture.hydra import read_hydra_overrides
 from repro_track.config.schema import RunConfig, StageConfig, leave_out_sweep
 from repro_track.determinism.generators import make_image_seeds
 from repro_track.errors import UsageError

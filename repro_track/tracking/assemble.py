@@ -56,9 +56,16 @@ def name_run(options: Options, *, command: Command, root: int) -> str:
     """Name a run: as it was asked for, else by its script or pipelines and its seed."""
     if options.name:
         return options.name
-    script = command.script
-    stem = options.stem or (Path(script).stem if isinstance(script, str) else "run")
+    stem = options.stem or _name_program(command)
     return f"{stem}-seed{root}"
+
+
+def _name_program(command: Command) -> str:
+    """Name what was started: a module by the last part of its name, a file by its own."""
+    if not isinstance(command.script, str):
+        return "run"
+    script = Path(command.script)
+    return script.parent.name if script.stem == "__main__" and script.parent.name else script.stem
 
 
 def assemble_record(
@@ -99,7 +106,12 @@ def assemble_record(
         created_at=created_at,
         program=Program(version=__version__),
         command=command,
-        config=Config(resolved=resolved, overrides=redact_words(list(options.overrides)), withheld=withheld),
+        config=Config(
+            resolved=resolved,
+            overrides=redact_words(list(options.overrides)),
+            withheld=withheld,
+            composed_sha256=options.composed_sha256,
+        ),
         seeds=_make_seeds(seeding, seen=seen, kept=kept),
         numerics=seen.numerics,
         environment=seen.environment,
@@ -141,7 +153,7 @@ def _judge_replayable(
     command: Command, *, withheld: Sequence[str], source: Source, unknown: Sequence[str], status: Status
 ) -> Replayable:
     """Judge whether the run can be replayed, and if not, name every reason."""
-    reasons = list(unknown)
+    reasons = [*unknown, *command.obstacles]
     if status != "finished":
         reasons.append(f"the run is {status}")
     if command.is_interactive and isinstance(command.script, Unavailable):

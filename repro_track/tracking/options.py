@@ -36,6 +36,7 @@ class Options:
         determinism: the numerics policy with all four keys of `DeterminismConfig`, as `read_policy` returns it.
         config: the resolved config, as `freeze_config` returns it.
         overrides: those of the command line that led to the config.
+        composed_sha256: the digest of what a Hydra app of somebody's own composed; `None`: it is none.
         stem: what the run's name begins with; `None`: the name of the script.
         parent_id: the sweep that the run is a member of, by its id in MLflow.
         is_config: the run is one of `repro-track run`: its config is the whole command, it shows in MLflow only once a
@@ -61,6 +62,7 @@ class Options:
     embed: Embed
     previews: bool
     overrides: Sequence[str] = ()
+    composed_sha256: str | None = None
     stem: str | None = None
     parent_id: str | None = None
     is_config: bool = False

@@ -264,17 +264,19 @@ class ReplayedBlock(Replayed):
             self._handover.leave_second_calls(calls)
 
 
-def find_replayed(*, ordinal: int) -> Replayed:
+def find_replayed(*, ordinal: int, process: str | None = None) -> Replayed:
     """Find out whether a `track()` block is replayed, and return what puts back what was recorded of it.
 
     Args:
         ordinal: which block of the process this is, from 0.
+        process: which of the processes of the command this is, as `Command.process` has it.
     """
     folder = replay_folder()
     if folder is None:
         return Replayed()
-    handover = Handover.find(folder, ordinal=ordinal)
-    return ReplayedBlock(handover) if handover else OtherBlock(folder / f"other-block-{ordinal}")
+    handover = Handover.find(folder, ordinal=ordinal, process=process)
+    name = "-".join(["other-block", *(process or "").split(), str(ordinal)])
+    return ReplayedBlock(handover) if handover else OtherBlock(folder / name)
 
 
 def _key_weights(

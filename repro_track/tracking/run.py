@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from repro_track.capture.command import capture_command, count_block, make_config_command
+from repro_track.capture.command import capture_command, count_block, make_config_command, read_own_process
 from repro_track.capture.machine import read_user
 from repro_track.config.locations import resolve_store_uri
 from repro_track.determinism.global_generators import list_moved, read_globals, write_globals
@@ -66,7 +66,8 @@ class TrackedRun:
 
     def __init__(self, options: Options) -> None:
         self._ordinal = 0 if options.is_config else count_block()
-        self._replayed = find_replayed(ordinal=self._ordinal)
+        process = None if options.is_config else read_own_process()
+        self._replayed = find_replayed(ordinal=self._ordinal, process=process)
         self._options = self._replayed.adjust(options)
         self._seeding = begin_seeding(self._options, replayed=self._replayed)
         self._store_uri = resolve_store_uri(options.store)

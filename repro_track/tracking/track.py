@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from repro_track.capture.command import read_hydra_overrides
+from repro_track.capture.hydra import digest_composed, find_job, read_hydra_overrides
 from repro_track.record.schema import Batch, Embed, TraceLevel
 from repro_track.tracking.options import Options, read_policy
 from repro_track.tracking.plain_config import freeze_config
@@ -57,7 +57,8 @@ def track(
         store: an MLflow tracking URI; `MLFLOW_TRACKING_URI` goes first; `None`: the embedded store.
         name: the run's name in MLflow; `None`: what it is.
         config: your own config (a dict, Hydra's DictConfig or a part of it, a dataclass): recorded, resolved, with
-            secrets withheld. What in it has no value that can be written down is named, and ends nothing.
+            secrets withheld. What in it has no value that can be written down is named, and ends nothing. `None`: in a
+            Hydra app what it composed.
         bundle: also keep the git commit and its history with the run, for a commit that may be lost.
         picture_format: what pictures are written as: `png`, `webp` (without loss) or `jpeg`.
         embed: what a picture's file says of its run: its `id` and the digest of its pixels, or its settings as well,
@@ -72,5 +73,8 @@ def track(
     given = dict(locals())  # first of all, so that it holds the parameters and nothing else: each is an option
     given["experiment"] = experiment or "repro_track"
     given["determinism"] = read_policy(determinism, num_threads=given.pop("num_threads"))
-    given["config"] = freeze_config(config)
+    job = find_job()
+    composed = job.config if job else None
+    given["config"] = freeze_config(composed if config is None else config)
+    given["composed_sha256"] = digest_composed(composed) if composed is not None else None
     return TrackedRun(Options(**given, overrides=tuple(read_hydra_overrides() or ())))

@@ -8,6 +8,7 @@ import yaml
 
 from repro_track.attempt.restore import load_into, restore_recorded
 from repro_track.attempt.weights import MISSING, WeightPlan
+from repro_track.capture.command import Move
 from repro_track.errors import RefusedError, ReplayError
 from repro_track.record.choice import make_choice
 from repro_track.record.handover import Settings
@@ -88,8 +89,9 @@ def test_only_the_recorded_script_is_restored(tmp_path):
             }
         )
         argv = ("python", str(folder / "replay" / "script" / "x.py"))
+        move = Move(Path("/no/such"), folder / "replay" / "script")
         choice = make_choice(code="current", env="current", numerics="restore", weights="current")
-        attempt = make_attempt(record, folder, choice=choice, script="x.py", argv=argv, cwd=str(folder))
+        attempt = make_attempt(record, folder, choice=choice, script="x.py", argv=argv, cwd=str(folder), move=move)
         (folder / "run" / "source").mkdir()
         (folder / "run" / "source" / "x.py").write_text(content)
         if name == "good":

@@ -58,8 +58,8 @@ def test_an_ordinary_run_draws_its_seed():
 
 
 def test_the_block_that_is_replayed_is_found(record, tmp_path, monkeypatch):
-    """Outside a replay nothing is replayed; in its child, the recorded block is, and another one only keeps its files
-    apart."""
+    """Outside a replay nothing is replayed; in its child, the recorded block is, and another one, or that of another
+    process, only keeps its files apart."""
     monkeypatch.delenv("REPRO_TRACK_REPLAY", raising=False)
     monkeypatch.setenv("REPRO_TRACK_HOME", str(tmp_path / "home"))
     ordinary = find_replayed(ordinal=0)
@@ -75,6 +75,8 @@ def test_the_block_that_is_replayed_is_found(record, tmp_path, monkeypatch):
     assert isinstance(other, OtherBlock)
     assert (other.is_replay, other.replay_of) == (True, None)
     assert other.choose_folder(record_id="a") == tmp_path / f"other-block-{record.command.ordinal + 1}"
+    rank = find_replayed(ordinal=record.command.ordinal, process="rank 1")
+    assert rank.choose_folder(record_id="a") == tmp_path / f"other-block-rank-1-{record.command.ordinal}"
 
 
 def test_a_variation_is_a_run_of_its_own(make_replayed):
