@@ -40,7 +40,7 @@ from repro_track.config.locations import list_written_paths, resolve_store_uri
 from repro_track.config.presets import read_preset
 from repro_track.config.schema import PipelineConfig
 from repro_track.determinism import numerics
-from repro_track.errors import UsageError
+from repro_track.errors import RefusedError, UsageError
 from repro_track.record.choice import Choice
 from repro_track.record.places import find_factor, name_numeric, name_package
 from repro_track.record.schema import Environment, Package, RunRecord, Source, Unavailable
@@ -162,7 +162,7 @@ def _plan_code(record: RunRecord, *, folder: Path, choice: Choice) -> _CodePlan:
         places.insert(0, Path(record.source.repository))
     source = make_source_plan(record.source, places=[place for place in places if place.is_dir()])
     if isinstance(source, SourcePlan):
-        notes = [f"not kept with the run: {name} ({reason})" for name, reason in record.source.left_out.items()]
+        notes = [_say_left_out(record.source, name) for name in record.source.left_out]
         if source.tree is None:
             notes.insert(0, f"the restored source cannot be proven to be what ran: {_get_reason(record.source.tree)}")
         return _CodePlan(source, None, Move(Path(str(record.source.repository)), folder / "tree"), tuple(notes))
@@ -172,6 +172,12 @@ def _plan_code(record: RunRecord, *, folder: Path, choice: Choice) -> _CodePlan:
         return _CodePlan()
     if script.is_file() and digest_file(script) == digest:
         return _CodePlan()
+    if script.name in record.source.left_out:
+        raise RefusedError(
+            f"the script {script} {record.source.left_out[script.name]}, so it was not kept, and it has changed",
+            expected=f"the script with sha256 {digest}",
+            advice="bring it back as it was, or replay with what is there: --code current",
+        )
     note = f"{_get_reason(source)}: the script alone is restored, what it imports from its folder is as it is now"
     return _CodePlan(None, script.name, Move(Path(str(started.script)).parent, folder / "script"), (note,))
 
@@ -179,6 +185,11 @@ def _plan_code(record: RunRecord, *, folder: Path, choice: Choice) -> _CodePlan:
 def _list_runs(record: RunRecord) -> Iterator[str]:
     """List what the cells of a notebook will run besides Python."""
     return (f"runs again: {command}" for command in record.command.runs)
+
+
+def _say_left_out(source: Source, name: str) -> str:
+    is_there = (Path(str(source.repository)) / name).is_file()
+    return f"not kept with the run: {name} ({source.left_out[name]}){': the present one is used' if is_there else ''}"
 
 
 def _get_reason(value: Any) -> str:

@@ -6,6 +6,7 @@ It never writes outside of the attempt's folder and the user's caches.
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from repro_track.capture.notebook import check_ipython
 from repro_track.capture.packages import restore_environment
 from repro_track.config.builtin import BUILTIN, find_builtin
 from repro_track.config.presets import make_changed
+from repro_track.config.references import put_references
 from repro_track.errors import ReplayError
 from repro_track.lookup.found import FoundRun
 from repro_track.record.names import CONFIG_NAME, NOTEBOOK_NAME, OLD_NOTEBOOK_NAME, STATES_NAME
@@ -53,6 +55,7 @@ def restore_recorded(attempt: Attempt) -> None:
             load_into(found, name, attempt.recorded_folder / name)
         restore_source(plan.code, kept=attempt.recorded_folder, target=plan.move.new)
         _link_ignored(record, move=plan.move)
+        _link_left_out(record, move=plan.move)
         if handover.choice.restores("weights"):
             _check_restored_weights(record, move=plan.move)
     if plan.script:
@@ -90,6 +93,16 @@ def _link_ignored(record: RunRecord, *, move: Move) -> None:
         while not missing.parent.exists():
             missing = missing.parent
         missing.symlink_to(move.old / missing.relative_to(move.new))
+
+
+def _link_left_out(record: RunRecord, *, move: Move) -> None:
+    """Link into the restored source the files that were not kept, such as `.env`, where they are still in the clone."""
+    for name in record.source.left_out:
+        present, restored = move.old / name, move.new / name
+        if ".." in present.parts or not present.is_file() or os.path.lexists(restored):
+            continue
+        restored.parent.mkdir(parents=True, exist_ok=True)
+        restored.symlink_to(present)
 
 
 def _check_restored_weights(record: RunRecord, *, move: Move) -> None:
@@ -132,6 +145,9 @@ def _write_config(attempt: Attempt) -> None:
                 adapter["path"] = str(replaced.get(Path(adapter["path"]), adapter["path"]))
     if changes := attempt.handover.settings.changes:
         resolved = make_changed(resolved, changes)
+    changed = {change.lstrip("+~").partition("=")[0] for change in changes}
+    references = attempt.found.record.config.references
+    resolved = put_references(resolved, {place: name for place, name in references.items() if place not in changed})
     (folder / CONFIG_NAME).write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
 
 

@@ -19,6 +19,7 @@ from repro_track.config.locations import data_folder
 from repro_track.lookup.found import FoundRun
 from repro_track.record.choice import Choice
 from repro_track.record.handover import Handover, Settings
+from repro_track.record.withheld import is_given_back
 
 _LONGEST_S = 7 * 24 * 3600
 """Longer than any replay takes."""
@@ -77,7 +78,8 @@ def prepared(found: FoundRun, *, choice: Choice, settings: Settings | None = Non
         settings = settings or Settings()
         plan = make_plan(found.record, folder=folder, choice=choice)
         if settings.changes and found.record.command.is_hydra:
-            plan = dataclasses.replace(plan, argv=(*plan.argv, *settings.changes))
+            given = [word for word in plan.argv if not is_given_back(word, changes=settings.changes)]
+            plan = dataclasses.replace(plan, argv=(*given, *settings.changes))
         if plan.code:
             settings = dataclasses.replace(settings, foreign=str(found.record.source.repository))
         yield Attempt(found, Handover(folder, found.record, choice, settings), plan)

@@ -49,7 +49,7 @@ def capture_command(*, ordinal: int, folder: Path) -> Command:
         notebook.write(folder / NOTEBOOK_NAME)
         start = Start(script=NOTEBOOK_NAME, words=(notebook.file,) if notebook.file else (), cwd=str(Path.cwd()))
         command = _make_command("notebook", start, ordinal=ordinal)
-        return command.model_copy(update={"runs": notebook.commands})
+        return command.model_copy(update={"runs": notebook.commands, "withheld": notebook.withheld})
     if is_embedded(find_shell()):
         reason = "typed into a shell that a program had opened: its cells are not all that ran"
         return _make_command("interactive", Start(cwd=str(Path.cwd())), ordinal=ordinal, missing=reason)

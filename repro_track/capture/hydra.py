@@ -57,7 +57,16 @@ def read_hydra_overrides() -> list[str] | None:
         return None
     from hydra.core.hydra_config import HydraConfig
 
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+    return list_words(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+
+
+def list_words(overrides: Any) -> list[str]:
+    """List overrides as they were typed: Hydra keeps them in a config, which would look up what `${oc.env:A_TOKEN}`
+    refers to."""
+    from omegaconf import OmegaConf
+
+    words: Any = OmegaConf.to_container(overrides, resolve=False)
+    return list(words)
 
 
 def find_job() -> Job | None:
@@ -71,7 +80,11 @@ def find_job() -> Job | None:
     inside = _find_locals("hydra.core.utils", "run_job")
     typed = _find_locals("hydra.main", "decorated_main").get("args")
     file, module, entry_point = _describe_function(inside.get("task_function"))
-    words = [*_read_flags(config, typed), *keep_hydra_words(config.overrides.hydra), *_read_job_number(config)]
+    words = [
+        *_read_flags(config, typed),
+        *keep_hydra_words(list_words(config.overrides.hydra)),
+        *_read_job_number(config),
+    ]
     return Job(
         words=(*words, *overrides),
         cwd=config.runtime.cwd,

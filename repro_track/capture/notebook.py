@@ -118,6 +118,11 @@ class Notebook:
         )
 
     @property
+    def withheld(self) -> tuple[str, ...]:
+        """The cells in which something was withheld: a replay would run with its mark."""
+        return tuple(dict.fromkeys(f"cell {cell.number}" for cell in self.cells if cell.has_secret))
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """What a replay does not do as the notebook did, a sentence each."""
         return (*self.notes, *(line for cell in self.cells for line in _list_cautions(cell)))

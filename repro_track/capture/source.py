@@ -31,13 +31,15 @@ from repro_track.capture.launch import is_installed
 from repro_track.capture.untracked import SIZE_LIMIT_BYTES, pack_untracked, unpack_untracked
 from repro_track.errors import ReproTrackError, first_line
 from repro_track.record.names import BUNDLE_NAME
-from repro_track.record.redaction import has_secret
+from repro_track.record.redaction import has_secret, redact_text
 from repro_track.record.schema import Known, Source, Unavailable
 from repro_track.record.secret_names import is_secret_file
 from repro_track.tensors.digests import digest_bytes, digest_file
 
 if TYPE_CHECKING:
     import git
+
+_SECRET = "holds what looks like a secret"
 
 
 def capture_source(
@@ -70,9 +72,11 @@ def capture_source(
         repository.close()
         repository = Unavailable(unavailable=f"{place} is part of an installed package")
     if isinstance(repository, Unavailable):
+        is_lost = script is not None and isinstance(script_digest, str) and not (folder / script.name).is_file()
+        lost = {script.name: _SECRET} if script and is_lost else {}
         return Source(
             repository=repository, commit=repository, branch=repository, remote=repository, dirty=False,
-            changes={}, left_out={}, submodules=(), script_sha256=script_digest, tree=repository,
+            changes={}, left_out=lost, submodules=(), script_sha256=script_digest, tree=repository,
         )  # fmt: skip
     with repository:
         source = _capture_repository(
@@ -139,7 +143,7 @@ def _keep_diff(content: bytes, target: Path, *, limit: int, what: str) -> Known[
     if len(content) > limit:
         return Unavailable(unavailable=f"{what} has {len(content)} bytes, more than {limit}")
     if has_secret(content):
-        return Unavailable(unavailable=f"{what} holds what looks like an access token or a private key")
+        return Unavailable(unavailable=f"{what} {_SECRET}")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     return digest_bytes(content)
@@ -156,8 +160,8 @@ def _choose_untracked(
         path = root / name
         if any(path == other or other in path.parents for other in outside):
             continue
-        if is_secret_file(name):
-            left_out[name] = "its name is that of a secret"
+        if is_secret_file(name) or has_secret(name):
+            left_out[redact_text(name)] = "its name is that of a secret"
         elif not (path.is_symlink() or path.is_file()):
             left_out[name] = "not a file"  # a repository inside the repository, a socket
         else:

@@ -33,11 +33,13 @@ def pack_untracked(names: list[str], *, root: Path, target: Path, limit: int) ->
             entry = tarfile.TarInfo(name)
             if path.is_symlink():
                 entry.type, entry.linkname = tarfile.SYMTYPE, str(path.readlink())
+                if has_secret(entry.linkname):
+                    return Unavailable(unavailable="the target of a link holds what looks like a secret")
                 archive.addfile(entry)
                 continue
             content = path.read_bytes()
             if has_secret(content):
-                return Unavailable(unavailable=f"{name} holds what looks like an access token or a private key")
+                return Unavailable(unavailable=f"{name} holds what looks like a secret")
             entry.size = len(content)
             entry.mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
             archive.addfile(entry, io.BytesIO(content))

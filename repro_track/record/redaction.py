@@ -83,6 +83,8 @@ def redact_tree(value: Any, *, place: str = "") -> tuple[Any, tuple[str, ...]]:
 
 def _redact(value: Any, place: str, name: str, withheld: list[str]) -> Any:
     """Redact one value of a tree. `name` is the key that speaks of it: its own, or one above that holds a secret."""
+    if isinstance(value, dict) and set(value) == {"unavailable"}:
+        return {"unavailable": redact_text(str(value["unavailable"]))}
     if isinstance(value, dict):
         # as Kubernetes and GitHub's workflows write variables
         named = str(value["name"]) if {"name", "value"} <= set(value) else ""

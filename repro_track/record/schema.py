@@ -81,6 +81,7 @@ class Command(Part):
     schema 4 `script` has it); `entry_point`: by a console script, `NAME=MODULE:FUNCTION`. `options` are the
     interpreter's, `launcher` what started it in one or more processes. `process` names the one of several that the run
     was made in; `None`: the only one, or the first. `obstacles` say why a replay cannot start the same.
+    `withheld` names the cells in which text was withheld; in `argv` it can be seen.
     """
 
     kind: CommandKind
@@ -95,6 +96,7 @@ class Command(Part):
     launcher: Launcher | None = None
     process: str | None = None
     obstacles: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
 
     @property
     def is_config(self) -> bool:
@@ -142,12 +144,15 @@ class Config(Part):
     """The resolved config (interpolations frozen, secrets withheld) and the overrides that led to it.
 
     `composed_sha256` is a digest of what a Hydra app of somebody's own composed, before interpolations are resolved.
+    `withheld` has the places of what is not there; `references`, by place, the environment variable that a withheld
+    value came from as a whole (`${oc.env:HF_TOKEN}`): a replay takes it from there again.
     """
 
     resolved: dict[str, Any]
     overrides: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
     composed_sha256: str | None = None
+    references: dict[str, str] = {}
 
 
 class Generator(Part):

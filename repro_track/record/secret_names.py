@@ -90,7 +90,13 @@ def judge_name(name: str) -> Suspicion:
     >>> judge_name("openai_key").name, judge_name("pad_token_id").name, judge_name("foo_token").name
     ('SURE', 'NONE', 'BY_VALUE')
     """
-    words = split_name(name)
+    whole, _, last = name.rpartition(".")
+    if whole and last.isdigit():
+        return judge_name(whole)
+    return max(_judge_words(split_name(last)), _judge_words(split_name(name)))  # `hub.token`, and `api.key`
+
+
+def _judge_words(words: list[str]) -> Suspicion:
     while len(words) > 1 and words[-1] in _AFTER:
         words.pop()
     if not words:

@@ -21,6 +21,7 @@ from repro_track.lookup.diff import make_tolerance
 from repro_track.lookup.find import NamedRun, recall_run
 from repro_track.lookup.found import open_store
 from repro_track.record.handover import Settings
+from repro_track.record.withheld import check_withheld
 from repro_track.replay.explain import TrialRunner, find_causes, localize, measure_stability
 from repro_track.replay.request import ReplayResult, Request, check_changes, make_focus
 from repro_track.replay.show import list_what_would_run, print_plan
@@ -70,6 +71,7 @@ def replay_run(run: NamedRun, *, request: Request, console: Console, quiet: bool
     """
     with _planned(run, request=request) as (attempt, profile):
         print_plan(attempt, choice=attempt.handover.choice, console=console)
+        check_withheld(attempt.found.record, changes=request.changes)
         check_trust(attempt, request=request, would_run=list_what_would_run(attempt))
         outcome = perform_attempt(attempt, profile=profile, meanwhile=attempt.found.open, quiet=quiet)
         if request.changes:
@@ -90,6 +92,7 @@ def show_plan(run: NamedRun, *, request: Request) -> None:
             print(json.dumps(attempt.plan.to_json(), indent=1))
         else:
             print_plan(attempt, choice=attempt.handover.choice, console=open_console())
+        check_withheld(attempt.found.record, changes=request.changes)
 
 
 @contextlib.contextmanager

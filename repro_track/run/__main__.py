@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from repro_track.config.references import list_references
 from repro_track.config.schema import RunConfig
 from repro_track.errors import ExitCode, ReproTrackError
 from repro_track.run.from_config import run_config
@@ -21,7 +22,7 @@ def main(words: Sequence[str]) -> int:
 
     try:
         merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.load(Path(words[0])))
-        run_config(cast(RunConfig, OmegaConf.to_object(merged)))
+        run_config(cast(RunConfig, OmegaConf.to_object(merged)), references=list_references(merged))
     except ReproTrackError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

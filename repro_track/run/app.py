@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from repro_track.capture.hydra import read_hydra_overrides
 from repro_track.config.locations import data_folder
+from repro_track.config.references import list_references
 from repro_track.config.schema import RunConfig, make_schema
 from repro_track.errors import ReproTrackError, UsageError
 from repro_track.report.terminal import open_console, print_record
@@ -105,7 +106,7 @@ def _run_composed(composed: DictConfig) -> str:
         open_console().print(f"the sweep has this member already: run {there}")
         print(there, flush=True)
         return there
-    run = run_config(config)
+    run = run_config(config, references=list_references(composed))
     _print_result(run, is_member=config.sweep.run is not None)
     return run.run_id
 

@@ -23,8 +23,12 @@ from repro_track.tracking.options import Options
 from repro_track.tracking.run import TrackedRun
 
 
-def run_config(config: RunConfig) -> TrackedRun:
+def run_config(config: RunConfig, *, references: Mapping[str, str] | None = None) -> TrackedRun:
     """Run what a resolved config says, and log it.
+
+    Args:
+        config: the resolved config.
+        references: the environment variables that values of it were before.
 
     Raises:
         UsageError: a value in the config that cannot be used; nothing is logged then.
@@ -32,7 +36,7 @@ def run_config(config: RunConfig) -> TrackedRun:
     """
     # before anything is started
     stages = {name: make_absolute(stage) for name, stage in list_stages(config).items()}
-    run = TrackedRun(_make_options(config, stages))
+    run = TrackedRun(_make_options(config, stages, references or {}))
     make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
     with run:
         results: dict[str, Any] = {}
@@ -48,7 +52,7 @@ def run_config(config: RunConfig) -> TrackedRun:
     return run
 
 
-def _make_options(config: RunConfig, stages: Mapping[str, StageConfig]) -> Options:
+def _make_options(config: RunConfig, stages: Mapping[str, StageConfig], references: Mapping[str, str]) -> Options:
     """Make the options of a run from its config and the stages in it.
 
     Raises:
@@ -67,6 +71,7 @@ def _make_options(config: RunConfig, stages: Mapping[str, StageConfig]) -> Optio
         store=config.store.uri,
         name=config.name or _name_member(config, stem=stem),
         config=_to_resolved(config, stages),
+        references=references,
         bundle=config.source.bundle,
         picture_format=config.picture_format,
         embed=cast(Embed, config.embed),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 
+from repro_track.capture.hydra import list_words
 from repro_track.capture.machine import read_user
 from repro_track.config.locations import resolve_store_uri
 from repro_track.config.schema import leave_out_sweep
@@ -24,7 +25,7 @@ from repro_track.errors import RefusedError, ReproTrackError, UsageError
 from repro_track.lookup.found import open_store
 from repro_track.media.picture import make_contact_sheet, read_picture
 from repro_track.record.names import PREVIEW_NAME, SHEET_NAME, SWEEP_NAME
-from repro_track.record.redaction import WITHHELD, redact_words
+from repro_track.record.redaction import WITHHELD, redact_text, redact_words
 from repro_track.report.markdown import render_sweep_description
 from repro_track.report.text import to_printable
 from repro_track.store import ledger
@@ -63,10 +64,15 @@ class SweepCallback(Callback):
         except ReproTrackError as error:
             _failed.append(error)
 
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Remove the copy of the whole config that Hydra leaves of a sweep, where a secret of the command is in clear.
+        Nothing reads it."""
+        (Path(config.hydra.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
+
     def _begin_or_go_on(self, config: DictConfig) -> None:
         from omegaconf import read_write
 
-        given = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+        given = [*list_words(config.hydra.overrides.hydra), *list_words(config.hydra.overrides.task)]
         words = tuple(redact_words([word for word in given if not word.startswith("hydra.mode=")]))
         store = Store(resolve_store_uri(config.store.uri))
         done: dict[str, str] = {}
@@ -84,14 +90,14 @@ class SweepCallback(Callback):
         more = [f"++sweep.run={run.run_id}", *(f"++sweep.done.{key}={member}" for key, member in done.items())]
         # the launcher composes every job's config with these, in whichever process it runs
         with read_write(config):
-            config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, *more]
+            config.hydra.overrides.hydra = [*list_words(config.hydra.overrides.hydra), *more]
 
 
 def _begin_sweep(store: Store, words: Sequence[str], *, experiment: str, name: str | None) -> StoredRun:
     shown = shlex.join(word for word in words if not word.startswith("hydra."))
     run = store.start_run(
         experiment=experiment,
-        name=name or f"sweep {shown}"[:200],
+        name=redact_text(name or f"sweep {shown}"[:200]),
         user=read_user(),
         source="repro-track run",
         tags=make_sweep_tags(overrides=shown),

@@ -5,16 +5,19 @@ Pure: it reads nothing but what it is given, and never captures, writes or waits
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro_track.record.names import name_call
+from repro_track.record.places import walk_tree
 from repro_track.record.redaction import WITHHELD, redact_tree, redact_words
 from repro_track.record.schema import (
     Command,
     Config,
     Cost,
     GlobalGenerator,
+    PipelineCall,
     Program,
     Replayable,
     RunRecord,
@@ -23,6 +26,7 @@ from repro_track.record.schema import (
     Status,
     Unavailable,
 )
+from repro_track.record.withheld import list_withheld, withhold_everywhere
 from repro_track.tracking.call_recorder import describe_error
 from repro_track.tracking.generators import Seeding
 from repro_track.tracking.kept import Kept
@@ -98,7 +102,15 @@ def assemble_record(
         foreign: modules that were not of the source that was to run, a sentence each.
     """
     resolved, withheld = redact_tree(dict(options.config))
-    return RunRecord(
+    config = Config(
+        resolved=resolved,
+        overrides=redact_words(list(options.overrides)),
+        withheld=withheld,
+        composed_sha256=options.composed_sha256,
+        references={place: options.references[place] for place in withheld if place in options.references},
+    )
+    cautions = [*kept.cautions, *list_unavailable(resolved), *_say_withheld(kept.calls, config.references, seen.source)]
+    record = RunRecord(
         record_id=record_id,
         status=outcome.status,
         error=outcome.error,
@@ -106,12 +118,7 @@ def assemble_record(
         created_at=created_at,
         program=Program(version=__version__),
         command=command,
-        config=Config(
-            resolved=resolved,
-            overrides=redact_words(list(options.overrides)),
-            withheld=withheld,
-            composed_sha256=options.composed_sha256,
-        ),
+        config=config,
         seeds=_make_seeds(seeding, seen=seen, kept=kept),
         numerics=seen.numerics,
         environment=seen.environment,
@@ -119,12 +126,37 @@ def assemble_record(
         calls=tuple(kept.calls),
         outputs=tuple(kept.outputs),
         cost=cost,
-        replayable=_judge_replayable(
-            command, withheld=withheld, source=seen.source, unknown=[*kept.unknown, *foreign], status=outcome.status
-        ),
-        cautions=tuple(dict.fromkeys([*kept.cautions, *list_unavailable(resolved)])),
+        replayable=Replayable(yes=False),
+        cautions=tuple(dict.fromkeys(cautions)),
         replay_of=replay_of,
     )
+    record = withhold_everywhere(record)
+    replayable = _judge_replayable(
+        command,
+        withheld=[place for place in list_withheld(record) if place not in command.withheld],  # cells say so themselves
+        source=seen.source,
+        unknown=[*kept.unknown, *foreign],
+        status=outcome.status,
+    )
+    return record.model_copy(update={"replayable": replayable})
+
+
+def _say_withheld(calls: Sequence[PipelineCall], references: Mapping[str, str], source: Source) -> list[str]:
+    """Say what a replay takes from where it is now, and what of the calls it cannot compare."""
+    said = [
+        f"config.{place} comes from the environment variable {name}, which is not kept: a replay needs it"
+        for place, name in references.items()
+    ]
+    said += [
+        f"{name} is not kept ({reason}): a replay uses the one that is there"
+        for name, reason in source.left_out.items()
+    ]
+    for call in calls:
+        for place, value in walk_tree(call.arguments):
+            if isinstance(value, str) and WITHHELD in value:
+                what = f"argument {place} of {name_call(call.index)}"
+                said.append(f"{what} has what looks like a secret, which was withheld: no replay compares it")
+    return said
 
 
 def _make_seeds(seeding: Seeding, *, seen: Seen, kept: Kept) -> Seeds:
@@ -158,10 +190,8 @@ def _judge_replayable(
         reasons.append(f"the run is {status}")
     if command.is_interactive and isinstance(command.script, Unavailable):
         reasons.append(command.script.unavailable)
-    if any(WITHHELD in word for word in command.argv):
-        reasons.append("its command line has a secret, which was withheld")
-    if command.is_config and withheld:
-        reasons.append("its config has secrets, which were withheld: " + ", ".join(withheld))
+    if withheld:
+        reasons.append("it has what looks like secrets, which were withheld: " + ", ".join(withheld))
     if not command.is_config and isinstance(source.commit, str) and isinstance(source.tree, Unavailable):
         reasons.append(f"its source does not come back: {source.tree.unavailable}")
     return Replayable(yes=not reasons, reasons=tuple(reasons))

@@ -35,4 +35,6 @@ def finish_notebook(command: Command, seen: Seen, *, kept: Kept, folder: Path) -
     kept.cautions.extend(notebook.cautions)
     kept.unknown.extend(notebook.reasons)
     source = seen.source.model_copy(update={"script_sha256": digest_file(folder / NOTEBOOK_NAME)})
-    return command.model_copy(update={"runs": notebook.commands}), dataclasses.replace(seen, source=source)
+    return command.model_copy(update={"runs": notebook.commands, "withheld": notebook.withheld}), dataclasses.replace(
+        seen, source=source
+    )

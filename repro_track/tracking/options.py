@@ -6,7 +6,7 @@ They never change, and never look at the machine: what an option does is said wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from repro_track.config.presets import read_preset
@@ -35,6 +35,7 @@ class Options:
     Attributes:
         determinism: the numerics policy with all four keys of `DeterminismConfig`, as `read_policy` returns it.
         config: the resolved config, as `freeze_config` returns it.
+        references: the environment variables that values of the config are, as `list_references` returns them.
         overrides: those of the command line that led to the config.
         composed_sha256: the digest of what a Hydra app of somebody's own composed; `None`: it is none.
         stem: what the run's name begins with; `None`: the name of the script.
@@ -61,6 +62,7 @@ class Options:
     picture_format: str
     embed: Embed
     previews: bool
+    references: Mapping[str, str] = field(default_factory=dict)
     overrides: Sequence[str] = ()
     composed_sha256: str | None = None
     stem: str | None = None

@@ -323,10 +323,10 @@ class TrackedRun:
 def _make_address(options: Options, *, command: Command, root: int, store_uri: str, folder: RunFolder) -> Address:
     return Address(
         uri=store_uri,
-        experiment=options.experiment,
-        name=name_run(options, command=command, root=root),
+        experiment=redact_text(options.experiment),
+        name=redact_text(name_run(options, command=command, root=root)),
         user=read_user(),
-        source=command.script if isinstance(command.script, str) else "repro-track run",
+        source=redact_text(command.script) if isinstance(command.script, str) else "repro-track run",
         folder=str(folder.path),
         parent_id=options.parent_id,
     )

@@ -82,7 +82,7 @@ def test_a_change_that_holds_a_token_is_withheld(git, tmp_path, kind):
     path.write_text("token = 'hf_" + "a1B2" * 8 + "'\n")
     change = capture(git, tmp_path).changes[kind]
     assert isinstance(change, Unavailable)
-    assert "access token" in change.unavailable
+    assert "looks like a secret" in change.unavailable
     assert not (tmp_path / "kept").exists()
 
 

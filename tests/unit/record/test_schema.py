@@ -49,7 +49,7 @@ def test_what_a_command_says_of_itself_is_not_written_down():
     """The questions are no fields: the record has what was captured, and what was not there is not repeated."""
     fields = {"kind", "argv", "script", "cwd", "ordinal"}
     assert set(make_command("config").model_dump(exclude_defaults=True)) == fields
-    more = {"options", "module", "entry_point", "launcher", "process", "obstacles", "runs"}
+    more = {"options", "module", "entry_point", "launcher", "process", "obstacles", "runs", "withheld"}
     assert set(make_command("config").model_dump()) == fields | more
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from repro_track.errors import UsageError
+from repro_track.record.redaction import WITHHELD
 from repro_track.record.schema import Cost, GlobalGenerator, Unavailable
 from repro_track.tracking.assemble import RUNNING, Outcome, assemble_record, name_run, read_outcome
 from repro_track.tracking.call_recorder import Draw
@@ -53,8 +54,28 @@ def test_secrets_are_withheld(assemble, make_options, record):
     assert made.config.resolved["size"] == 3
     assert "size=3" in made.config.overrides
     assert made.config.withheld == ("token",)
-    assert made.replayable.reasons == ("its config has secrets, which were withheld: token",)
+    assert made.replayable.reasons == ("it has what looks like secrets, which were withheld: token",)
     assert assemble(options=make_options(config={"size": 3})).replayable.yes
+
+
+def test_a_secret_from_a_variable_comes_back(assemble, make_options):
+    """A withheld value that came from an environment variable as a whole leaves the run replayable: the variable is
+    named, and said as a caution."""
+    options = make_options(config={"token": "hush", "size": 3}, references={"token": "HF_TOKEN", "size": "SIZE"})
+    made = assemble(options=options)
+    assert made.config.resolved == {"token": WITHHELD, "size": 3}
+    assert made.config.references == {"token": "HF_TOKEN"}
+    assert made.replayable.yes
+    assert any("HF_TOKEN" in caution for caution in made.cautions)
+
+
+def test_every_text_of_a_record_passes(assemble, record):
+    """A token in a part that nobody thought of is withheld when the record is put together: the last door."""
+    token = "hf_" + "a1B2" * 8
+    made = assemble(command=record.command.model_copy(update={"cwd": f"/home/{token}"}))
+    assert token not in made.model_dump_json()
+    assert made.command.cwd == f"/home/{WITHHELD}"
+    assert assemble(command=record.command).command == record.command
 
 
 def test_what_a_config_has_no_value_for_is_a_caution(assemble, make_options):
@@ -93,7 +114,7 @@ def test_who_drew_is_said_of_what_moved(assemble, record):
     ("changes", "reason"),
     [
         ({"kind": "interactive", "script": Unavailable(unavailable="typed")}, "typed"),
-        ({"kind": "script", "script": "/x.py", "argv": ("--key=***withheld***",)}, "command line has a secret"),
+        ({"kind": "script", "script": "/x.py", "argv": ("--key=***withheld***",)}, "withheld: argv.0"),
         ({"kind": "script", "script": "/x.py"}, "does not come back: too large"),
     ],
 )

@@ -9,7 +9,7 @@ from repro_track.errors import UsageError
 from repro_track.tracking.options import Options, read_policy
 from repro_track.tracking.track import track
 
-OF_A_CONFIG = {"overrides", "stem", "parent_id", "is_config", "composed_sha256"}
+OF_A_CONFIG = {"references", "overrides", "stem", "parent_id", "is_config", "composed_sha256"}
 """What `track()` has no parameter for."""
 
 
