@@ -86,12 +86,52 @@ def _compose(words: Sequence[str]) -> None:
     # Hydra would print its own traceback and exit with 1; this makes it raise to us
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["repro-track run", *words]
+    check_overrides(words)
     try:
         app()
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain_config_error(error) from error
+    except Exception as error:
+        if _has_run(error):
+            raise
+        raise _explain_config_error(error) from error  # Hydra's own, over a word that it did not expect
     for failure in failures:
         raise failure
+
+
+def check_overrides(words: Sequence[str]) -> None:
+    """Check that the overrides among the words of a command can be read.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    from hydra._internal.utils import get_args_parser
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    for word in get_args_parser().parse_known_args(list(words))[0].overrides:
+        try:
+            key = parser.parse_override(word).key_or_group
+        except (HydraException, ValueError):
+            key = ""
+        if not re.search(r"\w", key):
+            raise UsageError(
+                f"the word {word!r} is no override",
+                expected="KEY=VALUE, +KEY=VALUE, GROUP=NAME or ~KEY",
+                advice="a value with spaces, commas, brackets or an = of its own is quoted twice: "
+                """'call.prompt="a cat, x=1"'""",
+            )
+
+
+def _has_run(error: BaseException) -> bool:
+    """Whether an error comes from a run, and not from composing its config."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code is _run_composed.__code__:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _run_composed(composed: DictConfig) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from repro_track.run.app import _explain_config_error
+from repro_track.errors import UsageError
+from repro_track.run.app import _explain_config_error, _has_run, check_overrides
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,29 @@ def test_the_cause_is_read_too():
             raise RuntimeError("Error merging override\nConfig search path: /somewhere") from cause
     except RuntimeError as error:
         assert _explain_config_error(error).found == "the config has no key 'sead'"
+
+
+@pytest.mark.parametrize(
+    "word", ["=3", "+=3", "@=1", "~", "++=", "seed", "a b", "call.prompt='open", "seed=[1,", "seed==3", "="]
+)
+def test_a_word_that_is_no_override_is_one_message(word):
+    """It says which word it is, and what an override looks like, in exit code 2; nothing is composed."""
+    with pytest.raises(UsageError) as caught:
+        check_overrides(["seed=1", word, "--config-name", "config"])
+    assert repr(word) in caught.value.found
+    assert "KEY=VALUE" in str(caught.value.expected)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("word", ["seed=3", "+a.b=[1,2]", "~call", "call.prompt='a = b'", "pipeline@x=y", "++a=", "-m"])
+def test_an_override_is_let_through(word):
+    """What Hydra can read is Hydra's to judge."""
+    check_overrides([word, "--multirun"])
+
+
+def test_an_error_of_a_run_is_not_taken_for_one_of_its_config():
+    """What did not come out of a run is an error of composing."""
+    try:
+        raise ValueError("of Hydra's own")
+    except ValueError as error:
+        assert not _has_run(error)
