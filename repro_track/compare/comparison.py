@@ -5,6 +5,7 @@ Pure: nothing is read, nothing is run.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from repro_track.compare.differences import Difference, list_differences
@@ -18,13 +19,14 @@ from repro_track.record.schema import RunRecord
 @dataclass(frozen=True)
 class Comparison:
     """The verdict on a replay, and why. `differences` are ordered, most likely causes first; `latents` are those of
-    each call that differ."""
+    each call that differ; `notes` say what two records mean together, a sentence each."""
 
     verdict: str
     outputs: tuple[OutputComparison, ...]
     divergence: Divergence | None
     differences: tuple[Difference, ...]
     latents: tuple[OutputComparison, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def compare_runs(
@@ -64,4 +66,17 @@ def compare_runs(
         divergence=find_divergence(expected.calls, actual.calls),
         differences=list_differences(expected, actual),
         latents=latents,
+        notes=tuple(_list_notes(expected, actual)),
     )
+
+
+def _list_notes(expected: RunRecord, actual: RunRecord) -> Iterator[str]:
+    """Say of every call whose noise was drawn in two precisions that it can be another noise."""
+    for one in expected.calls:
+        for other in actual.calls:
+            drawn = {one.noise_drawn_in, other.noise_drawn_in}
+            if one.index == other.index and None not in drawn and len(drawn) > 1:
+                yield (
+                    f"The noise of call {one.index} was drawn in {one.noise_drawn_in}, and in {other.noise_drawn_in}: "
+                    "these can be other numbers, so that one seed is two pictures; with noise=float32 it is one."
+                )

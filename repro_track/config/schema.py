@@ -140,7 +140,8 @@ class StoreConfig:
 class RunConfig:
     """The whole config of `repro-track run`.
 
-    `batch`: the images of a call are made `together`, or each alone from the start (`independent`). `picture_format`:
+    `batch`: the images of a call are made `together`, or each alone from the start (`independent`). `noise`: random
+    numbers are drawn in the precision that the `pipeline` wants them in, or in `float32` and rounded. `picture_format`:
     png, webp (without loss) or jpeg. `embed`: what a picture's file says of its run: its `id`, or its settings as well
     (`full`). `switches` are methods of the pipeline or a component: `switches.vae.enable_tiling=true`. `stages`:
     several pipelines instead of one, by name, with the same generators passed on; each is a `StageConfig`.
@@ -151,6 +152,7 @@ class RunConfig:
     seeds: list[int] | None = None
     generator: str = "cpu"
     batch: str = "together"
+    noise: str = "pipeline"
     device: str = "cpu"
     dtype: str = "float32"
     name: str | None = None

@@ -18,7 +18,7 @@ from repro_track.errors import UsageError
 
 
 def is_modular(pipe: Any) -> bool:
-    """Whether a pipeline is put together of blocks (diffusers' `ModularPipeline`), which say what it takes and gives."""
+    """Whether a pipeline is put together of blocks (diffusers' `ModularPipeline`), which say what it takes."""
     return hasattr(getattr(pipe, "blocks", None), "inputs")
 
 

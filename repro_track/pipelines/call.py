@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro_track.determinism.generators import GeneratorWatch
+from repro_track.determinism.noise import drawn_in_float32
 from repro_track.media.inputs import to_plain
 from repro_track.media.outputs import Rates, RawOutput, join_results, list_outputs
 from repro_track.pipelines.arguments import bind_arguments, count_images, is_modular, split_arguments
 from repro_track.record.names import name_call
-from repro_track.record.schema import Batch
+from repro_track.record.schema import Batch, Noise
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Call:
     plain: Mapping[str, Any]
     watch: GeneratorWatch
     batch: Batch
+    noise: Noise = "pipeline"
 
     def make(self, *, image: int | None = None) -> Any:
         """Call the pipeline.
@@ -64,7 +66,11 @@ class Call:
 
     def _call(self, arguments: Mapping[str, Any], generators: list[Any]) -> Any:
         named = {"generator": generators if len(generators) > 1 else generators[0]} if generators else {}
-        return self.pipe(**{**arguments, **named})
+        with contextlib.ExitStack() as stack:
+            if self.noise == "float32":
+                is_double = str(getattr(self.pipe, "dtype", None)) == "torch.float64"
+                stack.enter_context(drawn_in_float32(also_double=is_double))
+            return self.pipe(**{**arguments, **named})
 
     def list_outputs(self, result: Any) -> Iterator[RawOutput]:
         """List the outputs of a result; those of the second and later calls have the call in their names."""
@@ -80,11 +86,19 @@ class Call:
         return Rates(find_sampling_rate(self.pipe), frames)
 
 
-def make_call(pipe: Any, arguments: Mapping[str, Any], *, index: int, watch: GeneratorWatch, batch: Batch) -> Call:
+def make_call(
+    pipe: Any,
+    arguments: Mapping[str, Any],
+    *,
+    index: int,
+    watch: GeneratorWatch,
+    batch: Batch,
+    noise: Noise = "pipeline",
+) -> Call:
     """Make a call of arguments whose files are loaded."""
     bound = bind_arguments(pipe, arguments)
     plain = {name: to_plain(value) for name, value in bound.items() if name != "generator"}
-    return Call(index, pipe, arguments, bound, plain, watch, batch)
+    return Call(index, pipe, arguments, bound, plain, watch, batch, noise)
 
 
 def name_result(pipe: Any, result: Any, *, asked: Any = None) -> Any:

@@ -31,6 +31,7 @@ class TraceCollector:
         self.samples: list[HostTensor] = []
         self.latents: HostTensor | None = None
         self._noise: str | None = None
+        self._noise_dtype: str | None = None
         self._steps: list[dict[str, Any]] = []
         self._order: dict[str, int] = {}
         self._pending: dict[str, str] = {}
@@ -65,6 +66,7 @@ class TraceCollector:
         """Take one scheduler step: the sample that went in and the one that came out."""
         if self._noise is None and is_torch_tensor(sample):
             self._noise = digest_tensor(sample)
+            self._noise_dtype = str(sample.dtype).removeprefix("torch.")
         tensors = _list_tensors(result)
         if not tensors:
             return
@@ -103,7 +105,14 @@ class TraceCollector:
             noise: str | Unavailable = Unavailable(unavailable="trace=off")
         else:
             noise = self._noise or Unavailable(unavailable="the pipeline called no scheduler step")
-        return Trace(level=self._level, noise=noise, modules=names, steps=steps, after_last=to_row(after_last))
+        return Trace(
+            level=self._level,
+            noise=noise,
+            noise_dtype=None if self._level == "off" else self._noise_dtype,
+            modules=names,
+            steps=steps,
+            after_last=to_row(after_last),
+        )
 
 
 def _list_tensors(value: Any) -> list[Any]:

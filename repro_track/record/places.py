@@ -128,7 +128,7 @@ _ROWS = (
     Row(r"numerics\.(state|requested|changed)\.compile_config", None),
     # causes, the likeliest first
     Row(r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)", "seed", "seeds"),
-    Row(r"config\.resolved\.(seeds?|num_images|generator)", "seed"),
+    Row(r"config\.resolved\.(seeds?|num_images|generator|noise)|calls\.\d+\.noise", "seed"),
     Row(r"calls\.\d+\.components\.\w+\.(weights\..*|memory_xxh3|commit)", "weights", "weights"),
     Row(r"calls\.\d+\.adapter_files\..*sha256", "weights", "weights"),
     Row(r"calls\.\d+\.commit", "weights"),

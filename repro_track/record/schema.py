@@ -25,6 +25,7 @@ SeedOrigin = Literal["given", "entropy"]
 GeneratorMaker = Literal["repro_track", "caller"]
 WeightOrigin = Literal["hub", "computed"]
 Batch = Literal["together", "independent"]
+Noise = Literal["pipeline", "float32"]
 Embed = Literal["id", "full"]
 
 
@@ -385,10 +386,12 @@ class TraceStep(Part):
 
 
 class Trace(Part):
-    """What happened step by step. `noise` is the digest of the first step's sample: the initial latents."""
+    """What happened step by step. `noise` is the digest of the first step's sample, the initial latents, `noise_dtype`
+    its dtype; `None`: not looked at."""
 
     level: TraceLevel
     noise: Known[str]
+    noise_dtype: str | None = None
     modules: tuple[str, ...] = ()
     steps: tuple[TraceStep, ...] = ()
     after_last: tuple[str | None, ...] = ()
@@ -399,7 +402,9 @@ class PipelineCall(Part):
     components, the weight files of adapters that the config named, its trace.
 
     `stage` is its name where a run has several; `batch` says whether the images of the call were made together or each
-    alone. `drawn` has the global generators that were drawn from during the call.
+    alone. `drawn` has the global generators that were drawn from during the call. `noise`: random numbers were drawn
+    in the precision that the pipeline wants them in, or in `float32` and rounded, which makes a seed one picture in
+    every precision.
     """
 
     index: int
@@ -411,9 +416,15 @@ class PipelineCall(Part):
     trace: Trace
     stage: str | None = None
     batch: Batch = "together"
+    noise: Noise = "pipeline"
     inputs: tuple[Input, ...] = ()
     adapter_files: tuple[WeightFile, ...] = ()
     drawn: tuple[str, ...] = ()
+
+    @property
+    def noise_drawn_in(self) -> str | None:
+        """The precision that its noise was drawn in; `None`: not known."""
+        return "float32" if self.noise == "float32" else self.trace.noise_dtype
 
     @property
     def schedulers(self) -> list[str]:

@@ -107,6 +107,8 @@ def print_diff(comparison: Comparison, *, console: Console) -> None:
         console.print("The runs agree: every output is the same to the bit, and so is what could change it.")
         return
     print_differences(comparison.differences, console=console)
+    for note in comparison.notes:
+        console.print(to_printable(note, limit=300), markup=False)
     if not comparison.differences:
         console.print("Nothing differs that could change a result.")
     if not effects:

@@ -64,6 +64,11 @@ def list_caveats(record: RunRecord) -> list[str]:
             )
     caveats += [f"Not replayable: {to_printable(reason, limit=300)}." for reason in record.replayable.reasons]
     caveats += [to_printable(caution, limit=300) for caution in record.cautions]
+    for dtype in sorted({str(call.noise_drawn_in) for call in record.calls} - {"float32", "None"}):
+        caveats.append(
+            f"The noise was drawn in {dtype}, for which torch can give other numbers than in float32: in another "
+            "precision this seed can be another picture. With noise=float32 it is one in all."
+        )
     bound = {one.device for one in record.seeds.generators if not one.device.startswith("cpu")}
     if bound:
         caveats.append(f"The noise is bound to the device: a generator on {', '.join(sorted(bound))}.")

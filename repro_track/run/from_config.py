@@ -16,7 +16,7 @@ from repro_track.errors import UsageError
 from repro_track.pipelines.arguments import bind_arguments, choose_batch_argument, count_prompts
 from repro_track.pipelines.build import build_pipeline
 from repro_track.record.redaction import redact_words
-from repro_track.record.schema import Batch, Embed, TraceLevel
+from repro_track.record.schema import Batch, Embed, Noise, TraceLevel
 from repro_track.report.text import to_printable
 from repro_track.run.stages import list_stages, make_absolute, name_pipeline, take_from_earlier
 from repro_track.tracking.options import Options
@@ -65,6 +65,7 @@ def _make_options(config: RunConfig, stages: Mapping[str, StageConfig], referenc
         seeds=config.seeds,
         generator=config.generator,
         batch=cast(Batch, config.batch),
+        noise=cast(Noise, config.noise),
         stages=bool(config.stages),
         determinism=asdict(config.determinism),
         trace=cast(TraceLevel, config.trace.level),

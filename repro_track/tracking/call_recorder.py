@@ -186,6 +186,7 @@ class CallRecorder:
             trace=collector.finish(),
             stage=self.stage,
             batch=call.batch,
+            noise=call.noise,
             inputs=self.inputs,
             adapter_files=self.adapter_files,
             drawn=tuple(drawn),

@@ -14,13 +14,14 @@ from repro_track.config.schema import TRACE_LEVELS
 from repro_track.errors import UsageError
 from repro_track.media.picture import FORMATS
 from repro_track.record.redaction import redact_tree
-from repro_track.record.schema import Batch, Embed, PipelineCall, TraceLevel
+from repro_track.record.schema import Batch, Embed, Noise, PipelineCall, TraceLevel
 
 # what an option may be, and what a message says of it; in the order in which they are checked
 _WORDS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "trace": (TRACE_LEVELS, "one of " + ", ".join(TRACE_LEVELS)),
     "generator": (("cpu", "device"), "cpu (the same noise on every device) or device"),
     "batch": (("together", "independent"), "together, or independent (each image alone)"),
+    "noise": (("pipeline", "float32"), "pipeline (in the precision that it wants), or float32 (and rounded to that)"),
     "picture_format": (FORMATS, "one of " + ", ".join(FORMATS)),
     "embed": (("id", "full"), "id, or full (settings, prompts and paths as well)"),
 }
@@ -52,6 +53,7 @@ class Options:
     seeds: Sequence[int] | None
     generator: str
     batch: Batch
+    noise: Noise
     stages: bool
     determinism: Mapping[str, Any]
     trace: TraceLevel

@@ -189,7 +189,7 @@ class TrackedRun:
         generators, self._seeding = watch_generators(
             pipe, bound, index=index, seeding=self._seeding, options=options, replayed=replayed
         )
-        call = make_call(pipe, arguments, index=index, watch=generators, batch=options.batch)
+        call = make_call(pipe, arguments, index=index, watch=generators, batch=options.batch, noise=options.noise)
         if self._outbox is not None:
             self._outbox.check()  # a store that cannot be used is better known before an hour of computing
         self._start()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro_track.capture.hydra import digest_composed, find_job, read_hydra_overrides
-from repro_track.record.schema import Batch, Embed, TraceLevel
+from repro_track.record.schema import Batch, Embed, Noise, TraceLevel
 from repro_track.tracking.options import Options, read_policy
 from repro_track.tracking.plain_config import freeze_config
 from repro_track.tracking.run import TrackedRun
@@ -22,6 +22,7 @@ def track(
     seeds: Sequence[int] | None = None,
     generator: str = "cpu",
     batch: Batch = "together",
+    noise: Noise = "pipeline",
     stages: bool = False,
     determinism: str | Mapping[str, Any] = "strict",
     num_threads: int | None = None,
@@ -49,6 +50,9 @@ def track(
         generator: where the generators are that are made for you: `cpu` (the same noise on every device), or `device`.
         batch: `together`, or `independent`: each image of a call is made alone, so that it does not depend on how many
             others there are.
+        noise: `pipeline`: random numbers are drawn in the precision that the pipeline wants them in, which can be other
+            numbers in half precision than in float32; `float32`: always in that, and rounded, so that a seed is one
+            picture in every precision.
         stages: the calls are stages of one run: each goes on with the generators of the first, instead of beginning
             with the seeds again.
         determinism: `strict`, `portable`, `fast`, or a mapping as in `conf/determinism`.

@@ -359,10 +359,12 @@ def test_an_input_that_changed_is_proven_to_be_the_cause(cli, python, tmp_path, 
 
 def test_a_modular_pipeline_of_a_config(cli, run_zoo, read_record):
     """A modular pipeline is run by the command line with a generator for each image, its state's outputs are the run's,
-    its steps and components are known, and it replays to the bit."""
-    run = run_zoo("flux", "pipeline.class_name=ModularPipeline", "num_images=2").run_id
+    its steps and components are known, and it replays to the bit; so does noise that is drawn in float32."""
+    half = ("dtype=bfloat16", "noise=float32")
+    run = run_zoo("flux", "pipeline.class_name=ModularPipeline", "num_images=2", *half).run_id
     record = read_record(run)
     (call,) = record.calls
+    assert (call.noise, call.trace.noise_dtype, record.config.resolved["noise"]) == ("float32", "bfloat16", "float32")
     assert (call.class_name, call.arguments["prompt"]) == ("FluxModularPipeline", "a small cat")
     assert [(one.initial_seed, one.made_by) for one in record.seeds.generators] == [
         (3, "repro_track"),

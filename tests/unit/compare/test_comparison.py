@@ -59,3 +59,21 @@ def test_behind_a_decoder_the_latents_decide_first(make_record):
     assert "latents" in far.outputs[0].notes[-1]
     assert judge_with(5e-4, decoder=False).verdict == "diverged"  # 0.05 is beyond what is not decoded may differ
     assert compare_latents(Exact(), Exact(), tolerance=profile) == ()
+
+
+def test_two_streams_of_noise_are_said(make_record):
+    """Of two runs whose noise was drawn in two precisions it is said that a seed is two pictures; of those that drew in
+    one, or of which it is not known, nothing."""
+
+    def make(dtype, noise="pipeline"):
+        return make_record({"calls.0.trace.noise_dtype": dtype, "calls.0.noise": noise})
+
+    def list_notes(left, right):
+        return compare_runs(left, right, expected_exact=Exact(), actual_exact=Exact(), tolerance=PROFILE).notes
+
+    half, wide = make("float16"), make("float32")
+    (note,) = list_notes(half, wide)
+    assert "float16" in note
+    assert "float32" in note
+    for left, right in ((half, half), (make("float16", "float32"), wide), (make_record(), half)):
+        assert list_notes(left, right) == ()

@@ -20,6 +20,10 @@ def test_caveats_are_said(make_record):
     )
     assert "A replay names the lines" in list_caveats(drew)[0]
     assert list_draws(drew) == ["the global generator of torch was drawn from at a/b.py:3 in f"]
+    half = make_record({"calls.0.trace.noise_dtype": "float16"})
+    assert any("The noise was drawn in float16" in caveat for caveat in list_caveats(half))
+    rounded = make_record({"calls.0.trace.noise_dtype": "float16", "calls.0.noise": "float32"})
+    assert not any("The noise was drawn" in caveat for caveat in list_caveats(rounded))
     between = make_record({"seeds.global_generators.2.moved": True})
     assert "between the calls" in list_caveats(between)[1]
     refused = make_record({"replayable": {"yes": False, "reasons": ["the mesh cannot be kept"]}})

@@ -26,6 +26,7 @@ def test_the_options_are_the_parameters_of_track():
         ("trace", ["off", "steps", "modules"], "loud"),
         ("generator", ["cpu", "device"], "gpu"),
         ("batch", ["together", "independent"], "alone"),
+        ("noise", ["pipeline", "float32"], "float16"),
         ("picture_format", ["png", "webp", "jpeg"], "gif"),
         ("embed", ["id", "full"], "all"),
     ],

@@ -13,7 +13,7 @@ from repro_track.tracking.track import track
 GIVEN = {
     "experiment": "cats", "seed": 5, "seeds": [6, 7], "generator": "device", "batch": "independent", "stages": True,
     "trace": "off", "name": "mine", "bundle": True, "picture_format": "webp", "embed": "full", "previews": True,
-    "store": "sqlite:////nowhere/mlflow.db",
+    "store": "sqlite:////nowhere/mlflow.db", "noise": "float32",
 }  # fmt: skip
 CONVERTED = {"determinism": "fast", "num_threads": 3, "config": {"a": 1}}
 
