@@ -45,12 +45,16 @@ UNKNOWN_RATES = Rates()
 class Leaf:
     """A value somewhere in a result, by its name there (`images.0`).
 
-    `is_latent`: the call asked for latents: no array in the result is a picture, a video or a sound.
+    `is_latent`: the call asked for latents: no array in the result is a picture, a video or a sound. `makes_frames`:
+    pictures in a list that is one of several are the frames of a video; else they are so in a field of videos alone,
+    and where `videos` has their name.
     """
 
     name: str
     value: Any
     is_latent: bool = False
+    makes_frames: bool = True
+    videos: frozenset[str] = frozenset()
 
     @property
     def field(self) -> str:
@@ -171,12 +175,14 @@ def _recognise_video(leaf: Leaf) -> Count | None:
 
 
 def _is_frames(leaf: Leaf) -> bool:
-    """Whether a list is the frames of one video: pictures in a list that is itself one of several, or in a video's
-    field."""
+    """Whether a list is the frames of one video: pictures of one size in a video's field, or in a list that is itself
+    one of several, where the call makes frames."""
     frames = leaf.value
     if not frames or not all(is_pil(item) and item.size == frames[0].size for item in frames):
         return False
-    return leaf.field in _VIDEOS or leaf.is_member
+    if leaf.field in _VIDEOS or leaf.name in leaf.videos:
+        return True
+    return leaf.is_member and leaf.makes_frames
 
 
 def _find_exact_frames(value: Any) -> HostTensor:

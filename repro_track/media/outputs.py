@@ -6,8 +6,8 @@ there is to know of a kind is in the table of `kinds`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,17 +39,21 @@ class RawOutput:
         return self.kind != "unknown"
 
 
-def list_outputs(result: Any, *, latent: bool = False) -> list[RawOutput]:
+def list_outputs(
+    result: Any, *, latent: bool = False, makes_frames: bool = True, videos: Iterable[str] = ()
+) -> list[RawOutput]:
     """List the leaves of a result by name, in order; a batch is one leaf for each picture, video or sound.
 
     Args:
         result: what the pipeline returned: an output object, a tuple, nested lists.
         latent: the call asked for latents: nothing in it is a picture, a video or a sound.
+        makes_frames: pictures in nested lists are the frames of videos, whatever the field is called.
+        videos: names of lists of pictures that are videos all the same.
 
     >>> [out.name for out in list_outputs({"images": np.zeros((2, 8, 8, 3), dtype="float32")})]
     ['images.0', 'images.1']
     """
-    return list(_walk(Leaf("", result, is_latent=latent)))
+    return list(_walk(Leaf("", result, is_latent=latent, makes_frames=makes_frames, videos=frozenset(videos))))
 
 
 def _walk(leaf: Leaf) -> Iterator[RawOutput]:
@@ -69,7 +73,7 @@ def _walk(leaf: Leaf) -> Iterator[RawOutput]:
     if parts is None:
         yield RawOutput(leaf.name, "unknown", leaf.value)
     for name, value in parts or ():
-        yield from _walk(Leaf(_join_name(leaf.name, name), value, is_latent=leaf.is_latent))
+        yield from _walk(replace(leaf, name=_join_name(leaf.name, name), value=value))
 
 
 def _join_name(name: str, part: Any) -> str:

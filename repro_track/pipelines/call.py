@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,11 +72,23 @@ class Call:
                 stack.enter_context(drawn_in_float32(also_double=is_double))
             return self.pipe(**{**arguments, **named})
 
-    def list_outputs(self, result: Any) -> Iterator[RawOutput]:
-        """List the outputs of a result; those of the second and later calls have the call in their names."""
+    def list_outputs(self, result: Any, *, videos: Iterable[str] = ()) -> Iterator[RawOutput]:
+        """List the outputs of a result; those of the second and later calls have the call in their names.
+
+        Pictures in nested lists are the frames of videos where an argument of the call speaks of frames.
+
+        Args:
+            result: what the call gave.
+            videos: names of outputs that are videos in any case.
+        """
         prefix = f"{name_call(self.index)}." if self.index else ""
-        result = name_result(self.pipe, result, asked=self.bound.get("output"))
-        for raw in list_outputs(result, latent=self.bound.get("output_type") == "latent"):
+        listed = list_outputs(
+            name_result(self.pipe, result, asked=self.bound.get("output")),
+            latent=self.bound.get("output_type") == "latent",
+            makes_frames=any("frame" in name for name in self.bound),
+            videos=[name.removeprefix(prefix) for name in videos],
+        )
+        for raw in listed:
             yield dataclasses.replace(raw, name=f"{prefix}{raw.name}")
 
     def find_rates(self) -> Rates:

@@ -13,7 +13,7 @@ from typing import Any
 from repro_track.errors import first_line
 from repro_track.media.inputs import to_plain
 from repro_track.pipelines.adapters import capture_adapters
-from repro_track.pipelines.switches import capture_switches, digest_switches
+from repro_track.pipelines.switches import capture_hooks, capture_switches, digest_switches
 from repro_track.record.redaction import redact_tree
 from repro_track.record.schema import Component, Known, Unavailable, WeightFile
 from repro_track.tensors.digests import digest_tensors_quickly
@@ -45,6 +45,7 @@ def _describe_component(name: str, part: Any) -> Component:
         memory_xxh3=_digest_memory(part) if is_model else None,
         switches=redact_tree(to_plain(capture_switches(part)))[0],
         switches_xxh3=digest_switches(part) if is_model else None,
+        hook_settings=redact_tree(to_plain(capture_hooks(part)))[0] if is_model else None,
         adapters=capture_adapters(part),
     )
 

@@ -6,7 +6,9 @@ never calls a method that is not a switch.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import enum
 import inspect
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,8 +29,9 @@ _PLAIN = (bool, int, float, str, type(None))
 def capture_switches(part: Any) -> dict[str, Any]:
     """Read the plain settings found on a component that its config does not have.
 
-    For a model also: its attention processors (class, settings and how many), the hooks of offloading and caching, and
-    whether it is compiled. For a tokenizer: the words that were added to it, and a digest of its vocabulary.
+    For a model also: its attention processors (class, settings and how many), the names of the hooks of offloading and
+    caching, and whether it is compiled. For a tokenizer: the words that were added to it, and a digest of its
+    vocabulary.
     """
     config = getattr(part, "config", None)
     known = set(config) if isinstance(config, Mapping) else set()
@@ -47,6 +50,27 @@ def capture_switches(part: Any) -> dict[str, Any]:
     if any(_is_compiled(module) for _, module in modules):
         found["compiled"] = sorted(path for path, module in modules if _is_compiled(module))[:8]
     return found
+
+
+def capture_hooks(part: Any) -> dict[str, Any] | None:
+    """Read the settings of the hooks of offloading, casting and caching on a model's modules, by the hook's name.
+
+    They are what a hook's own constructor is given, as far as it is data; what a hook keeps while it runs is none. A
+    setting that differs from module to module is the list of its values, at most eight of them. `None`: no model.
+    """
+    if not hasattr(part, "named_modules"):
+        return None
+    seen: dict[str, dict[str, list[Any]]] = {}
+    for _, module in part.named_modules():
+        for name, hook in _walk_hooks(module):
+            for key, value in _read_settings(hook).items():
+                values = seen.setdefault(name, {}).setdefault(key, [])
+                if value not in values:
+                    values.append(value)
+    return {
+        name: {key: values[0] if len(values) == 1 else values[:8] for key, values in settings.items()}
+        for name, settings in sorted(seen.items())
+    }
 
 
 def digest_switches(model: Any) -> str:
@@ -82,11 +106,34 @@ def _name_processor(processor: Any) -> str:
 
 def _list_hooks(module: Any) -> list[str]:
     """List the hooks that accelerate and diffusers put on a module: offloading, casting, caching."""
-    hooks = []
+    return [name for name, _ in _walk_hooks(module)]
+
+
+def _walk_hooks(module: Any) -> Iterator[tuple[str, Any]]:
     if hook := getattr(module, "_hf_hook", None):
-        hooks.append(type(hook).__name__)
+        yield type(hook).__name__, hook
     registry = getattr(module, "_diffusers_hook", None)
-    return hooks + [f"{type(one).__name__}:{name}" for name, one in getattr(registry, "hooks", {}).items()]
+    for name, one in getattr(registry, "hooks", {}).items():
+        yield f"{type(one).__name__}:{name}", one
+
+
+def _read_settings(thing: Any) -> dict[str, Any]:
+    """Read of an object what its constructor was given, as far as it is data: plain values, torch's constants, and
+    objects of such, as a dataclass is."""
+    settings = {}
+    for name in inspect.signature(type(thing).__init__).parameters:
+        value = getattr(thing, name, None)
+        if isinstance(value, enum.Enum):
+            value = value.value
+        if _is_plain(value) and value is not None:
+            settings[name] = value
+        elif type(value).__module__ == "torch" and not hasattr(value, "shape"):  # a dtype, a device, a memory format
+            settings[name] = str(value)
+        elif dataclasses.is_dataclass(value):
+            settings[name] = _read_settings(value)
+        elif isinstance(value, (list, tuple)) and value and all(hasattr(one, "pre_forward") for one in value):
+            settings[name] = [{type(one).__name__: _read_settings(one)} for one in value]  # hooks of a hook
+    return settings
 
 
 def _is_compiled(module: Any) -> bool:
@@ -112,8 +159,9 @@ def apply_switches(pipe: Any, wanted: Mapping[str, Any]) -> None:
     Args:
         pipe: the pipeline.
         wanted: `enable_vae_tiling: true`, or of a component `vae.enable_tiling: true`, with what the method is given:
-            true for nothing, a mapping for named arguments, a list for several, anything else for one. False: not
-            called.
+            true for nothing, a mapping for named arguments, a list for several, anything else for one; a mapping with
+            the name of one of diffusers' config classes for an object of it
+            (`transformer.enable_cache: {FirstBlockCacheConfig: {threshold: 0.1}}`). False: not called.
 
     Raises:
         UsageError: there is no such switch.
@@ -124,7 +172,7 @@ def apply_switches(pipe: Any, wanted: Mapping[str, Any]) -> None:
             continue
         owner, name = _find_owner(pipe, key)
         method = getattr(owner, name)
-        positional, named = _split_arguments(given)
+        positional, named = _split_arguments(_make_config(pipe, given))
         try:
             method(
                 *(_to_torch(value) for value in positional), **{key: _to_torch(value) for key, value in named.items()}
@@ -163,6 +211,25 @@ def _find_owner(pipe: Any, key: str) -> tuple[Any, str]:
         expected="a method of the pipeline, or of a component (vae.enable_tiling): " + ", ".join(known[:12]),
         advice=f"did you mean switches.{prefix}{near[0]}?" if near else None,
     )
+
+
+def _make_config(pipe: Any, given: Any) -> Any:
+    """Make an object of diffusers' config class that a mapping names as its only key; return anything else as it is.
+
+    A cache that asks for the present step is answered by the pipeline.
+    """
+    import diffusers
+
+    if not isinstance(given, Mapping) or len(given) != 1:
+        return given
+    name, words = next(iter(given.items()))
+    config_class = getattr(diffusers, name, None) if name.endswith("Config") else None
+    if not dataclasses.is_dataclass(config_class) or not isinstance(config_class, type):
+        return given
+    values = {key: _to_torch(value) for key, value in (words or {}).items()}
+    if "current_timestep_callback" in {field.name for field in dataclasses.fields(config_class)}:
+        values.setdefault("current_timestep_callback", lambda: pipe.current_timestep)
+    return [config_class(**values)]
 
 
 def _split_arguments(given: Any) -> tuple[list[Any], dict[str, Any]]:

@@ -327,6 +327,8 @@ class Component(Part):
     `channels_last`: some of its weights lie in memory that way, which chooses other kernels. `switches` are the
     settings found on it that its config does not have: what `enable_…` methods set, hooks of offloading, attention
     processors, whether it is compiled. `switches_xxh3` is a digest of those of every module below it.
+    `hook_settings` are what the hooks of offloading, casting and caching were given, by hook; `None`: no model, or a
+    record of before schema 4.
     """
 
     name: str
@@ -341,6 +343,7 @@ class Component(Part):
     memory_xxh3: Known[str] | None = None
     switches: dict[str, Any] = {}
     switches_xxh3: str | None = None
+    hook_settings: dict[str, Any] | None = None
     adapters: tuple[Adapter, ...] = ()
 
 

@@ -196,7 +196,7 @@ class CallRecorder:
         rates = self.call.find_rates()
         settings = self.options.make_embedded(seeds=self.seeds, call=self._part)
         pictures = 0
-        for raw in self.call.list_outputs(result):
+        for raw in self.call.list_outputs(result, videos=self.replayed.list_videos()):
             kept = self.folder.keep_output(raw, rates=rates, settings=settings, with_picture=pictures < SHEET_LIMIT)
             pictures += kept.picture is not None
             self._outputs.append(kept)
@@ -206,7 +206,8 @@ class CallRecorder:
         behind."""
         with trace.recording(self.call.pipe.components, level=self.options.trace) as collector:
             result = self.call.make()
-        digests = {raw.name: digest_tensor(to_exact(raw)) for raw in self.call.list_outputs(result) if raw.is_known}
+        listed = self.call.list_outputs(result, videos=self.replayed.list_videos())
+        digests = {raw.name: digest_tensor(to_exact(raw)) for raw in listed if raw.is_known}
         return SecondCall(first.model_copy(update={"trace": collector.finish()}), digests)
 
 

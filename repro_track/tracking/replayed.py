@@ -95,6 +95,10 @@ class Replayed:
         """Describe the modules that are not of the source that was to run."""
         return []
 
+    def list_videos(self) -> tuple[str, ...]:
+        """List the outputs that were recorded as videos, so that the same pictures are one again."""
+        return ()
+
     def leave_second_calls(self, calls: Sequence[SecondCall]) -> None:
         """Leave what the second calls gave, for the replay to compare."""
 
@@ -257,6 +261,10 @@ class ReplayedBlock(Replayed):
             state = states.get(f"{prefix}.generator{index}.before")
             if state is not None:
                 restore_state(generators[index], state.to_numpy())
+
+    def list_videos(self) -> tuple[str, ...]:
+        """List the outputs that were recorded as videos."""
+        return tuple(one.name for one in self._handover.expected.outputs if one.kind == "video")
 
     def leave_second_calls(self, calls: Sequence[SecondCall]) -> None:
         """Leave what the second calls gave, where there were any, for the replay to compare."""

@@ -151,3 +151,17 @@ def test_a_package_is_named_by_its_name(make_record):
     (difference,) = list_differences(record, make_record({"environment.packages": packages[::-1]}))
     assert difference.place == "environment.packages.torch.version"
     assert difference.kind == "libraries"
+
+
+def test_settings_of_hooks_that_were_not_recorded_are_no_difference(make_record):
+    """A record of before schema 4 does not say what hooks were given: that is no difference; another threshold is one,
+    and so is a hook that is not there any more."""
+
+    def make(settings):
+        return make_record({"calls.0.components.1.hook_settings": settings})
+
+    old, low, high, none = (make(one) for one in (None, {"Hook:a": {"b": 1}}, {"Hook:a": {"b": 2}}, {}))
+    assert list_differences(old, low) == list_differences(low, old) == list_differences(old, none) == ()
+    (found,) = list_differences(low, high)
+    assert (found.place.rpartition("hook_settings.")[2], found.expected, found.actual) == ("Hook:a.b", 1, 2)
+    assert len(list_differences(low, none)) == 1

@@ -68,6 +68,54 @@ def test_numbers_and_sound_become_tensors(files):
     assert isinstance(loaded["audio"], np.ndarray)
 
 
+def inpaint(
+    image: Image.Image | np.ndarray | torch.Tensor,
+    mask_image: Image.Image | np.ndarray | torch.Tensor,
+    mask: torch.Tensor,
+    own,
+):
+    """A signature that takes both kinds of numbers, one that takes tensors alone, one that does not say."""
+
+
+@pytest.mark.parametrize(
+    ("shape", "arrays"),
+    [
+        ((8, 8), {"image", "mask_image", "own_image"}),
+        ((8, 8, 3), {"image", "mask_image", "own_image"}),
+        ((2, 8, 8, 1), {"image", "mask_image", "own_image"}),
+        ((3, 8, 8), {"mask_image"}),
+        ((2, 4, 8, 8), {"mask_image"}),
+        ((7,), {"mask_image"}),
+    ],
+)
+def test_a_numpy_file_is_an_array_where_one_is_wanted(tmp_path, shape, arrays):
+    """Where arrays and tensors are taken, a NumPy file is an array if it is a mask, or if its last axis can be
+    channels, as they are in diffusers' arrays; a safetensors file is a tensor. Where one kind alone is taken it is
+    that."""
+    np.save(tmp_path / "a.npy", np.zeros(shape, dtype=np.float32))
+    save_file({"one": torch.zeros(shape)}, tmp_path / "a.safetensors")
+    parameters = dict(inspect.signature(inpaint).parameters)
+    parameters["own_image"] = inspect.Parameter("own_image", inspect.Parameter.KEYWORD_ONLY)
+    words = ("image", "mask_image", "mask", "own_image")
+    loaded, _ = load_files(dict.fromkeys(words, str(tmp_path / "a.npy")), parameters=parameters)
+    assert {name for name, value in loaded.items() if isinstance(value, np.ndarray)} == arrays
+    loaded, _ = load_files(dict.fromkeys(words, str(tmp_path / "a.safetensors")), parameters=parameters)
+    assert all(isinstance(value, torch.Tensor) for value in loaded.values())
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "RGB", "LA", "RGBA"])
+def test_a_mask_keeps_its_mode(tmp_path, mode):
+    """A mask arrives as it is, turned upright, because the pipeline makes it grey; any other picture is RGB, as
+    diffusers loads it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.new(mode, (8, 4)).save(tmp_path / "a.png", exif=exif)
+    words = dict.fromkeys(("image", "mask_image"), str(tmp_path / "a.png"))
+    loaded, _ = load_files(words, parameters=inspect.signature(inpaint).parameters)
+    assert (loaded["mask_image"].mode, loaded["image"].mode) == (mode, "RGB")
+    assert loaded["mask_image"].size == loaded["image"].size == (4, 8)
+
+
 @pytest.mark.parametrize(
     "name", ["nothing.png", "bad.png", "bad.mp4", "bad.gif", "bad.wav", "bad.npy", "pickled.npy", "two.safetensors"]
 )

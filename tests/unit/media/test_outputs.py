@@ -212,3 +212,17 @@ def test_a_preview_is_what_a_person_would_look_at():
     """A picture stands for itself, a video's middle frame for it, nothing for a sound."""
     assert np.array_equal(get_preview(RawOutput("v", "video", MOVING)), np.asarray(MOVING[2]))
     assert get_preview(RawOutput("a", "audio", np.zeros(3))) is None
+
+
+def test_nested_pictures_are_a_video_where_a_call_makes_frames():
+    """Pictures in a list of lists are pictures, each its own, in a call that makes no frames; videos in one that does,
+    in a field of videos, and where a record says so."""
+    row = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    pictures = [(f"images.{one}.{other}", "image") for one in (0, 1) for other in (0, 1)]
+    assert names({"images": [row, row]}, makes_frames=False) == pictures
+    assert names({"images": [row, row]}) == [("images.0", "video"), ("images.1", "video")]
+    assert names({"frames": [row, row]}, makes_frames=False) == [("frames.0", "video"), ("frames.1", "video")]
+    assert names({"images": [row, row]}, makes_frames=False, videos=["images.1"]) == [
+        *pictures[:2],
+        ("images.1", "video"),
+    ]

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from diffusers import DDIMPipeline
 from diffusers.modular_pipelines import FluxAutoBlocks, FluxModularPipeline, PipelineState
+from PIL import Image
 
 from repro_track.pipelines.call import Call, find_location, find_sampling_rate, make_call, name_result, undisturbed
 from tests.conformance import zoo
@@ -62,3 +64,28 @@ def test_where_a_pipeline_is_from(modular, tiny_pipeline):
 def test_the_rate_of_sound_is_found(name, rate):
     """The rate of the sound that a pipeline makes is that of its vocoder or decoder; a picture has none."""
     assert find_sampling_rate(zoo.ZOO[name].build()) == rate
+
+
+class Rows(DDIMPipeline):
+    """A pipeline that gives a list of pictures for each prompt."""
+
+    def __call__(self, prompt=None, rows=2):
+        return {"images": [[Image.new("RGB", (8, 8))] * rows] * 2}
+
+
+class Views(Rows):
+    """One that gives the frames of a video for each."""
+
+    def __call__(self, prompt=None, frame_size=8):
+        return super().__call__()
+
+
+@pytest.mark.parametrize(("kind", "count"), [(Rows, 4), (Views, 2)])
+def test_a_call_that_speaks_of_frames_makes_videos(tiny_pipeline, kind, count):
+    """Nested pictures are videos where an argument is about frames, and pictures elsewhere; a replay is told of what
+    was recorded as a video, also of a later call."""
+    watch = type("Watch", (), {"generators": []})()
+    call = make_call(kind(**tiny_pipeline.components), {}, index=1, watch=watch, batch="together")
+    result = call.make()
+    assert len(list(call.list_outputs(result))) == count
+    assert [raw.kind for raw in call.list_outputs(result, videos=["call1.images.0", "call1.images.1"])] == ["video"] * 2

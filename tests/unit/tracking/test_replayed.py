@@ -235,3 +235,10 @@ def test_second_calls_are_left_where_there_were_some(make_replayed, record, tmp_
     second = SecondCall(record.calls[0], {"images.0": "a"})
     replayed.leave_second_calls([second])
     assert Handover(tmp_path, record).read_second_calls() == [second]
+
+
+def test_videos_are_told(make_replayed, record):
+    """A replay knows which outputs were recorded as videos; any other run knows of none."""
+    one = record.outputs[0].model_copy(update={"kind": "video", "name": "images.0"})
+    assert make_replayed(expected=record.model_copy(update={"outputs": (one,)})).list_videos() == ("images.0",)
+    assert make_replayed().list_videos() == Replayed().list_videos() == ()
