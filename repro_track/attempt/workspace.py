@@ -80,6 +80,9 @@ def prepared(found: FoundRun, *, choice: Choice, settings: Settings | None = Non
         if settings.changes and found.record.command.is_hydra:
             given = [word for word in plan.argv if not is_given_back(word, changes=settings.changes)]
             plan = dataclasses.replace(plan, argv=(*given, *settings.changes))
+        if settings.hash_seed is not None:
+            variables = {**plan.variables, "PYTHONHASHSEED": str(settings.hash_seed)}
+            plan = dataclasses.replace(plan, variables=variables)
         if plan.code:
             settings = dataclasses.replace(settings, foreign=str(found.record.source.repository))
         yield Attempt(found, Handover(folder, found.record, choice, settings), plan)

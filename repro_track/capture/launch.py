@@ -126,8 +126,10 @@ class Process:
 
 def list_ancestors() -> list[Process]:
     """List the processes above this one that run Python, the nearest first, as far as they can be read."""
-    import psutil
-
+    try:
+        import psutil
+    except ImportError:  # an environment of recorded packages that had it not
+        return []
     found = []
     try:
         for process in psutil.Process().parents():

@@ -20,7 +20,7 @@ from repro_track.record.names import RECORD_NAME
 from repro_track.record.reading import read_record, render_record
 from repro_track.record.schema import PipelineCall, RunRecord, TraceLevel
 
-VERSION = 1
+VERSION = 2
 """Both sides write this one; it is counted up with every change of what they leave."""
 
 _SETTINGS_NAME = "handover.json"
@@ -35,7 +35,8 @@ class Settings:
 
     `trace` goes before the run's own level; `inputs`: modules' inputs are digested too; `twice`: every pipeline is
     called a second time with the same generators; `foreign`: the clone, from which nothing should be imported. `focus`:
-    the one call, the one image that is looked at. `changes`: this is no replay but a variation, the run with these
+    the one call, the one image that is looked at. `hash_seed`: sets have the order of this seed, to see whether an
+    output depends on that. `changes`: this is no replay but a variation, the run with these
     `KEY=VALUE`.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     twice: bool = False
     foreign: str | None = None
     focus: Focus = field(default_factory=Focus)
+    hash_seed: int | None = None
     changes: tuple[str, ...] = ()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from repro_track.attempt.log import log_failure, log_replay, log_variation, start_run
 from repro_track.attempt.perform import Outcome, perform_attempt
 from repro_track.attempt.workspace import Attempt, prepared, sweep_workspaces
+from repro_track.capture.hash_order import is_hash_random
 from repro_track.compare.differences import list_cautions
 from repro_track.compare.findings import Findings, compare_second_calls
 from repro_track.compare.verdict import VERDICTS, Tolerance, is_good_enough
@@ -22,7 +23,7 @@ from repro_track.lookup.find import NamedRun, recall_run
 from repro_track.lookup.found import open_store
 from repro_track.record.handover import Settings
 from repro_track.record.withheld import check_withheld
-from repro_track.replay.explain import TrialRunner, find_causes, localize, measure_stability
+from repro_track.replay.explain import HASH_ORDER_IS_POSSIBLE, TrialRunner, find_causes, localize, measure_stability
 from repro_track.replay.request import ReplayResult, Request, check_changes, make_focus
 from repro_track.replay.show import list_what_would_run, print_plan
 from repro_track.replay.trust import check_trust
@@ -161,6 +162,9 @@ def _conclude(outcome: Outcome, *, request: Request, profile: Tolerance, console
     for sentence in list_draws(outcome.actual):
         console.print(f"  {sentence}", markup=False)
     cautions = (*list_cautions(found.record, outcome.actual), *outcome.actual.replayable.reasons)
+    is_good = is_good_enough(comparison.verdict, required=request.required)
+    if not is_good and is_hash_random(found.record.command, found.record.environment.variables):
+        cautions = (*cautions, HASH_ORDER_IS_POSSIBLE)
     for reason in cautions:
         console.print(f"  caution: {to_printable(reason, limit=300)}", markup=False)
     console.print(f"  logged as run {run.run_id}: {run.link}", markup=False)

@@ -14,6 +14,7 @@ from typing import Any
 from repro_track.attempt.log import log_replay, start_run
 from repro_track.attempt.perform import Outcome, perform_attempt
 from repro_track.attempt.workspace import prepared
+from repro_track.capture.hash_order import is_hash_random
 from repro_track.compare.differences import Difference
 from repro_track.compare.findings import (
     Explanation,
@@ -22,6 +23,7 @@ from repro_track.compare.findings import (
     Stability,
     Trial,
     count_outcomes,
+    digest_outputs,
     locate,
     minimise,
 )
@@ -37,6 +39,14 @@ from repro_track.report.text import to_printable
 from repro_track.store.client import Store
 from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import make_trial_tags
+
+HASH_ORDER = "hash order"
+"""The label of a cause that is no difference between two records: no record has it."""
+HASH_ORDER_IS_POSSIBLE = (
+    "a possible cause: PYTHONHASHSEED was not set, so that sets have another order in every process; --explain tries it"
+)
+_ORDERS = 6
+"""So many orders are tried: two words have the same one in half of all processes."""
 
 
 @dataclass(frozen=True)
@@ -167,13 +177,75 @@ def _make_base(kept: Choice, restorable: Sequence[str]) -> Choice:
 
 
 def find_causes(first: Outcome, *, budget: int, runner: TrialRunner) -> Explanation:
-    """Find the smallest set of differences that is proven to turn the verdict, by trying.
+    """Find the smallest set of differences that is proven to turn the verdict, by trying; where none does, whether the
+    output depends on the order of sets, which no record has.
 
     Args:
         first: the replay that fell short.
         budget: the most trials.
         runner: runs and logs trials.
     """
+    found = _find_differences(first, budget=budget, runner=runner)
+    record = runner.found.record
+    if found.proven or not is_hash_random(record.command, record.environment.variables):
+        return found
+    trials = list(found.trials)
+    text = try_hash_order(
+        lambda seed: _run_hash_trial(seed, first=first, trials=trials, runner=runner), budget=budget - len(trials)
+    )
+    if text is None:
+        return dataclasses.replace(found, possible=(*found.possible, HASH_ORDER), trials=tuple(trials))
+    proven = (HASH_ORDER,)
+    return dataclasses.replace(found, proven=proven, is_minimal=True, trials=tuple(trials), text=text)
+
+
+def _run_hash_trial(seed: int, *, first: Outcome, trials: list[Trial], runner: TrialRunner) -> tuple[str | None, bool]:
+    """Run a trial in which sets have the order of a seed; return the digest of its outputs (`None`: it could not be
+    run), and whether they are the recorded ones."""
+    digest = verdict = run_id = problem = None
+    try:
+        choice, settings = first.attempt.handover.choice, Settings(hash_seed=seed)
+        record, verdict, run_id = runner.run(f"trial: PYTHONHASHSEED={seed}", choice=choice, settings=settings)
+        digest = digest_outputs(record)
+    except ReproTrackError as error:
+        problem = error.found
+    trials.append(Trial((f"PYTHONHASHSEED={seed}",), verdict, run_id, problem))
+    print_trial(trials[-1], console=runner.console)
+    return digest, verdict is not None and is_good_enough(verdict, required=runner.required)
+
+
+def try_hash_order(run: Callable[[int], tuple[str | None, bool]], *, budget: int) -> str | None:
+    """Try whether an output depends on the order of sets: two orders give two outputs, and each gives its own again.
+
+    Args:
+        run: runs with the order of a seed; returns the digest of the outputs, and whether they are the recorded ones.
+        budget: the most trials.
+
+    Returns:
+        what is proven, in one sentence; `None`: nothing.
+    """
+    outcomes: dict[int, tuple[str | None, bool]] = {}
+    for seed in range(min(budget - 1, _ORDERS)):
+        outcomes[seed] = run(seed)
+        digest = outcomes[seed][0]
+        if digest is None:
+            return None
+        if digest == outcomes[0][0]:
+            continue
+        again = run(0)[0]
+        if again != outcomes[0][0]:
+            return None  # it is another one every time, whatever the order
+        recorded = next((one for one, (_, is_recorded) in outcomes.items() if is_recorded), None)
+        same = f"; PYTHONHASHSEED={recorded} gives the recorded output" if recorded is not None else ""
+        return (
+            f"proven cause, in {len(outcomes) + 1} trials: the order of sets, another one in every process where "
+            f"PYTHONHASHSEED is not set: with 0 the output is the same again, with {seed} it is another{same}"
+        )
+    return None
+
+
+def _find_differences(first: Outcome, *, budget: int, runner: TrialRunner) -> Explanation:
+    """Find the smallest set of differences that is proven to turn the verdict, by trying."""
     differences = _list_all_differences(first)
     factors, others = list_restorable(runner.found, differences, kept=first.attempt.handover.choice)
     base = _make_base(first.attempt.handover.choice, factors)

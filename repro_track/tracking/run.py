@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from repro_track.capture.command import capture_command, count_block, make_config_command, read_own_process
+from repro_track.capture.hash_order import list_hash_cautions
 from repro_track.capture.machine import read_user
 from repro_track.config.locations import resolve_store_uri
 from repro_track.determinism.global_generators import list_moved, read_globals, write_globals
@@ -289,6 +290,9 @@ class TrackedRun:
         with self.timed("close"):
             kept, seen = self._kept, self._surroundings.look(capture_state())
             self._command, seen = finish_notebook(self._command, seen, kept=kept, folder=self._folder.path)
+            kept.cautions += list_hash_cautions(
+                self._command, seen.environment.variables, source=seen.source, folder=self._folder.path
+            )
             record = self._assemble(outcome, seen=seen)
             self._folder.save_tensors(outputs=kept.tensors, states=kept.states, latents=kept.latents)
             self._replayed.leave_second_calls(kept.second_calls)

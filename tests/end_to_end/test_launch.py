@@ -91,3 +91,29 @@ def test_every_rank_is_a_run_and_a_replay_starts_all(project, start, cli, artifa
     found = {read_record(artifacts(run) / "record.json").command.process: run for run in runs}
     assert set(found) == {"rank 0", "rank 1"}
     assert cli("replay", found["rank 1"]).out.strip() == "bit-exact"
+
+
+ORDER = """
+import torch
+
+import repro_track as rt
+
+with rt.track(seed=1, determinism="fast", num_threads=1) as run:
+    order = list({"a", "bc", "def", "ghij", "klmno", "pqrstu", "v", "wxyz"})
+    run.add_output("order", torch.tensor([len(word) for word in order] + [ord(word[0]) for word in order]))
+print("run", run.run_id)
+"""
+
+
+def test_the_random_order_of_a_set_is_said_and_proven(python, cli, artifacts, tmp_path):
+    """A script that goes through a set: the record says in which line, the replay falls short and names it as possible,
+    `--explain` proves it."""
+    (tmp_path / "order.py").write_text(ORDER)
+    [run] = read_ids(python("order.py", cwd=tmp_path, env={"PYTHONHASHSEED": None}))
+    record = read_record(artifacts(run) / "record.json")
+    [caution] = record.cautions
+    assert "order.py:7" in caution
+    replayed = cli("replay", run, "--explain", env={"PYTHONHASHSEED": None})
+    assert (replayed.code, replayed.out.strip()) == (1, "diverged"), replayed.err
+    assert "a possible cause: PYTHONHASHSEED was not set" in " ".join(replayed.err.split())
+    assert "proven cause, in 3 trials: the order of sets" in " ".join(replayed.err.split())

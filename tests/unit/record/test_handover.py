@@ -154,14 +154,14 @@ LEFT = {
     "a list": "[]",
     "null": "null",
     "too deep": "[" * 100_000,
-    "another version": '{"version": 2, "calls": []}',
+    "another version": '{"version": 9, "calls": []}',
     "a version that is no number": '{"version": true, "calls": []}',
     "no version": '{"calls": []}',
-    "no calls": '{"version": 1}',
-    "calls that are no list": '{"version": 1, "calls": {}}',
-    "more than calls": '{"version": 1, "calls": [], "more": 1}',
-    "an empty call": '{"version": 1, "calls": [{"call": {}, "digests": {}}]}',
-    "text for a call": '{"version": 1, "calls": ["second"]}',
+    "no calls": '{"version": 2}',
+    "calls that are no list": '{"version": 2, "calls": {}}',
+    "more than calls": '{"version": 2, "calls": [], "more": 1}',
+    "an empty call": '{"version": 2, "calls": [{"call": {}, "digests": {}}]}',
+    "text for a call": '{"version": 2, "calls": ["second"]}',
 }
 
 
@@ -169,7 +169,7 @@ LEFT = {
 def test_a_replay_refuses_what_its_child_should_not_have_left(tmp_path, text):
     """The child runs recorded code: whatever is there instead of second calls is a `ReplayError`."""
     given = Handover(tmp_path, RECORD)
-    (tmp_path / "second_calls.json").write_text('{"version": 1, "calls": []}', encoding="utf-8")
+    (tmp_path / "second_calls.json").write_text('{"version": 2, "calls": []}', encoding="utf-8")
     assert given.read_second_calls() == []
     (tmp_path / "second_calls.json").write_text(text, encoding="utf-8")
     with pytest.raises(ReplayError, match=r"second_calls\.json"):

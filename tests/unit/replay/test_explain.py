@@ -10,6 +10,7 @@ from repro_track.replay.explain import (
     _describe_proven,
     _make_base,
     list_restorable,
+    try_hash_order,
 )
 from tests.unit.replay.test_request import RECORD
 
@@ -56,3 +57,31 @@ def test_what_is_not_proven_is_not_called_a_cause():
     fell_short = Trial((), "diverged", "a" * 32)
     assert "still diverged" in _describe_not_enough(fell_short, ["env:torch"], ["the machine"])
     assert "cannot be run (no uv)" in _describe_not_enough(Trial((), None, None, "no uv"), ["env:torch"], [])
+
+
+def test_the_order_of_sets_is_proven_by_two_outputs_that_each_come_again():
+    """Two orders with two outputs, the first of them again: that is the cause, and the order that gives the recorded
+    output is named."""
+    outputs = {0: "a", 1: "a", 2: "b"}
+    asked = []
+
+    def run(seed):
+        asked.append(seed)
+        return outputs[seed], outputs[seed] == "b"
+
+    text = try_hash_order(run, budget=16)
+    assert asked == [0, 1, 2, 0]
+    assert text.startswith("proven cause, in 4 trials: the order of sets")
+    assert text.endswith("PYTHONHASHSEED=2 gives the recorded output")
+    assert "recorded" not in try_hash_order(lambda seed: (outputs[seed], False), budget=16)
+
+
+def test_the_order_of_sets_is_not_proven_by_less():
+    """One output for every order, another one every time, a trial that cannot be run, no trials left: no proof."""
+    assert try_hash_order(lambda seed: ("a", False), budget=16) is None
+    every = iter(range(99))
+    assert try_hash_order(lambda seed: (str(next(every)), False), budget=16) is None
+    assert try_hash_order(lambda seed: (None, False), budget=16) is None
+    asked = []
+    assert try_hash_order(lambda seed: (asked.append(seed), (str(seed), False))[1], budget=2) is None
+    assert len(asked) == 1
