@@ -37,6 +37,7 @@ from repro_track.compare.differences import (
 )
 from repro_track.compare.verdict import expect_verdict
 from repro_track.config.locations import list_written_paths, resolve_store_uri
+from repro_track.config.plain import decode_config
 from repro_track.config.presets import read_preset
 from repro_track.config.schema import PipelineConfig
 from repro_track.determinism import numerics
@@ -336,7 +337,8 @@ def _pin_pipelines(record: RunRecord, *, choice: Choice) -> dict[str, dict[str, 
     if not record.command.is_config:
         return {}
     known = {field.name for field in fields(PipelineConfig)}
-    stages = record.config.resolved.get("stages") or {"": record.config.resolved}
+    resolved = decode_config(record.config.resolved)
+    stages = resolved.get("stages") or {"": resolved}
     commits = {call.stage or "": call.commit for call in record.calls}
     pinned = {}
     for stage, config in stages.items():

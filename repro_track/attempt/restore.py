@@ -5,7 +5,7 @@ It never writes outside of the attempt's folder and the user's caches.
 
 from __future__ import annotations
 
-import copy
+import json
 import os
 import shutil
 import tempfile
@@ -19,11 +19,11 @@ from repro_track.capture.command import Move, check_script
 from repro_track.capture.notebook import check_ipython
 from repro_track.capture.packages import restore_environment
 from repro_track.config.builtin import BUILTIN, find_builtin
+from repro_track.config.plain import decode_config, encode_config
 from repro_track.config.presets import make_changed
-from repro_track.config.references import put_references
 from repro_track.errors import ReplayError
 from repro_track.lookup.found import FoundRun
-from repro_track.record.names import CONFIG_NAME, NOTEBOOK_NAME, OLD_NOTEBOOK_NAME, STATES_NAME
+from repro_track.record.names import CHILD_CONFIG_NAME, NOTEBOOK_NAME, OLD_NOTEBOOK_NAME, STATES_NAME
 from repro_track.record.schema import RunRecord
 
 
@@ -125,10 +125,8 @@ def _check_restored_weights(record: RunRecord, *, move: Move) -> None:
 
 def _write_config(attempt: Attempt) -> None:
     """Write the resolved config for the child, with each pipeline pinned, and found where its weights are now."""
-    import yaml
-
     plan, folder = attempt.plan, attempt.handover.folder
-    resolved = copy.deepcopy(attempt.found.record.config.resolved)
+    resolved = decode_config(attempt.handover.expected.config.resolved)
     replaced = {Path(one.path): Path(one.source) for one in plan.weights if one.source and Path(one.source).is_file()}
     for stage, pinned in plan.pipelines.items():
         config = resolved["stages"][stage] if stage else resolved
@@ -146,9 +144,11 @@ def _write_config(attempt: Attempt) -> None:
     if changes := attempt.handover.settings.changes:
         resolved = make_changed(resolved, changes)
     changed = {change.lstrip("+~").partition("=")[0] for change in changes}
-    references = attempt.found.record.config.references
-    resolved = put_references(resolved, {place: name for place, name in references.items() if place not in changed})
-    (folder / CONFIG_NAME).write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    recorded = attempt.found.record.config.references
+    references = {place: name for place, name in recorded.items() if place not in changed}
+    # JSON: a reader of YAML, and one that resolves interpolations, would take some text for something else
+    left = {"config": encode_config(resolved), "references": references}
+    (folder / CHILD_CONFIG_NAME).write_text(json.dumps(left, indent=1), encoding="utf-8")
 
 
 def _shadow_pipeline(base: Path, *, replaced: Mapping[Path, Path], target: Path) -> Path:

@@ -26,7 +26,7 @@ from repro_track.capture.launch import (
 )
 from repro_track.capture.notebook import capture_notebook
 from repro_track.errors import ReplayError
-from repro_track.record.names import CONFIG_NAME, NOTEBOOK_NAME
+from repro_track.record.names import CHILD_CONFIG_NAME, NOTEBOOK_NAME
 from repro_track.record.redaction import redact_words
 from repro_track.record.schema import Command, CommandKind, Unavailable
 
@@ -182,7 +182,7 @@ def make_child_argv(
 
     Args:
         command: from a record.
-        folder: the hand-over folder of the replay: it holds `config.yaml`, and the cells of a notebook.
+        folder: the hand-over folder of the replay: it holds `config.json`, and the cells of a notebook.
         interpreter: the Python that runs it.
         move: where the code of the command is now.
 
@@ -190,7 +190,7 @@ def make_child_argv(
         ReplayError: there is nothing that could be started.
     """
     if command.is_config:
-        return [interpreter, "-P", "-m", "repro_track.run", str(folder / CONFIG_NAME)]
+        return [interpreter, "-P", "-m", "repro_track.run", str(folder / CHILD_CONFIG_NAME)]
     options = [*make_options(command.options)]
     if command.launcher is not None:
         launcher = command.launcher

@@ -6,10 +6,13 @@ It reads the files that Hydra composes, and never changes one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib import resources
-from typing import Any, cast
+from typing import Any
 
-from repro_track.config.schema import make_schema
+from repro_track.config.schema import RunConfig
+from repro_track.config.typed import list_types, make_typed
+from repro_track.config.words import MISSING, parse_change, shield_texts, unshield_texts
 from repro_track.errors import UsageError, first_line
 
 PRESET_GROUPS = ("scheduler", "determinism", "trace", "tolerance")
@@ -17,7 +20,8 @@ PRESET_GROUPS = ("scheduler", "determinism", "trace", "tolerance")
 
 
 def make_changed(resolved: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """Make the resolved config of a variation: that of a run, with `KEY=VALUE` or `GROUP=PRESET` changed.
+    """Make the resolved config of a variation: that of a run, with `KEY=VALUE` or `GROUP=PRESET` changed. The values
+    are in Hydra's grammar, their interpolations name keys of the run's config; its own text is left as it is.
 
     Raises:
         UsageError: a change is not of that form, names no key of the config, or has a value of another type.
@@ -25,23 +29,49 @@ def make_changed(resolved: Mapping[str, Any], changes: Sequence[str]) -> dict[st
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    config: Any = OmegaConf.merge(make_schema(), dict(resolved))
-    for change in changes:
-        key, is_given, value = change.partition("=")
-        if not key or not is_given:
-            raise UsageError(f"the change is {change!r}", expected="KEY=VALUE, such as call.num_inference_steps=20")
+    config: Any = OmegaConf.create(shield_texts(resolved))
+    typed = changed = dict(resolved)
+    for word in changes:
+        change = parse_change(word)
+        is_preset = change.key in PRESET_GROUPS and not change.is_removal
+        preset = read_preset(change.key, str(change.value)) if is_preset else {}
         try:
-            if key in PRESET_GROUPS:
-                config[key] = OmegaConf.merge(make_schema()[key], read_preset(key, value))
+            if is_preset:
+                whole = make_typed(list_types(RunConfig)[change.key], preset)
+                config[change.key] = shield_texts(asdict(whole))
+            elif change.is_removal:
+                _remove(config, change.key)
             else:
-                config = OmegaConf.merge(config, OmegaConf.from_dotlist([change]))
-        except OmegaConfBaseException as error:
+                OmegaConf.update(
+                    config,
+                    change.key,
+                    shield_texts(change.value) if change.value == MISSING else change.value,
+                    force_add=True,
+                )
+            changed = unshield_texts(OmegaConf.to_container(config, resolve=True))
+            typed = asdict(make_typed(RunConfig, changed))
+        except (OmegaConfBaseException, UsageError) as error:
             raise UsageError(
-                f"{change!r} cannot be applied: {first_line(error)}",
+                f"{word!r} cannot be applied: {first_line(error)}",
                 expected="a key of the run's config (repro-track show RUN --json) and a value of its type, "
                 "or one of the groups " + ", ".join(PRESET_GROUPS),
             ) from error
-    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    return {key: typed[key] for key in changed}
+
+
+def _remove(config: Any, key: str) -> None:
+    """Take a key away from OmegaConf's config.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    from omegaconf import OmegaConf
+
+    place, _, name = key.rpartition(".")
+    parent = OmegaConf.select(config, place) if place else config
+    if not OmegaConf.is_dict(parent) or name not in parent:
+        raise UsageError(f"the config has no key {key!r}")
+    del parent[name]
 
 
 def read_preset(group: str, name: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Values of a config that come from environment variables as a whole: `${oc.env:HF_TOKEN}`.
 
-It never reads a variable: where such a value is a secret, the record has the variable's name, and a replay's config
-refers to it again.
+It never reads a variable: where such a value is a secret, the record has the variable's name, and the child of a
+replay reads it again.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ def _find(value: Any, place: str) -> Iterator[tuple[str, str]]:
         yield from _find(item, f"{place}.{key}" if place else str(key))
 
 
-def put_references(config: Any, references: Mapping[str, str], *, place: str = "") -> Any:
-    """Return a config's data that refers to environment variables at the places that `list_references` gave.
+def put_references(config: Any, values: Mapping[str, Any], *, place: str = "") -> Any:
+    """Return a config's data with other values at the places that `list_references` gave.
 
-    >>> put_references({"hub": {"token": "***withheld***"}}, {"hub.token": "HF_TOKEN"})
-    {'hub': {'token': '${oc.env:HF_TOKEN}'}}
+    >>> put_references({"hub": {"token": "***withheld***"}}, {"hub.token": "abc"})
+    {'hub': {'token': 'abc'}}
     """
-    if place in references:
-        return f"${{oc.env:{references[place]}}}"
+    if place in values:
+        return values[place]
     if isinstance(config, Mapping):
         return {
-            key: put_references(item, references, place=f"{place}.{key}" if place else str(key))
+            key: put_references(item, values, place=f"{place}.{key}" if place else str(key))
             for key, item in config.items()
         }
     if isinstance(config, (list, tuple)):
-        return [put_references(item, references, place=f"{place}.{index}") for index, item in enumerate(config)]
+        return [put_references(item, values, place=f"{place}.{index}") for index, item in enumerate(config)]
     return config

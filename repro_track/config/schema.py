@@ -201,6 +201,20 @@ def check_seed(seed: int, *, name: str = "seed") -> int:
     return seed
 
 
+def check_experiment(name: str) -> str:
+    """Return the name of an experiment, if it is one: MLflow would refuse none after everything is computed.
+
+    Raises:
+        UsageError: it is empty, or nothing but spaces.
+
+    >>> check_experiment("cats")
+    'cats'
+    """
+    if not name.strip():
+        raise UsageError(f"store.experiment_name is {name!r}", expected="a name", advice="leave it out for repro_track")
+    return name
+
+
 def make_schema() -> Any:
     """Make the structured config, with the places open in which any key may stand without a `+`."""
     from omegaconf import OmegaConf

@@ -72,6 +72,22 @@ def get_diffusers_class(name: str, *, base: str, key: str) -> type:
     )
 
 
+def find_pipeline_class(config: PipelineConfig) -> type | None:
+    """Find the class of a pipeline before it is loaded: the one that is named, else that of its model_index.json, of
+    which nothing else is loaded. `None`: it is known only once the pipeline is."""
+    import diffusers
+
+    name: Any = config.class_name
+    if name is None or name == "DiffusionPipeline":
+        try:
+            index = diffusers.DiffusionPipeline.load_config(resolve_location(config), revision=config.revision)
+        except (OSError, ValueError):
+            return None  # loading it says why
+        name = index.get("_class_name")
+    found = getattr(diffusers, name, None) if isinstance(name, str) and name in dir(diffusers) else None
+    return found if isinstance(found, type) and issubclass(found, diffusers.DiffusionPipeline) else None
+
+
 def build_pipeline(stage: StageConfig, *, dtype: str, device: str) -> tuple[Any, tuple[WeightFile, ...]]:
     """Load a pipeline, swap its scheduler if asked, load its adapters, move it to its device, set its switches.
 

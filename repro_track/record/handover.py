@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from repro_track.errors import RecordError, ReplayError
 from repro_track.record.choice import DEFAULT, Choice, Focus
 from repro_track.record.names import RECORD_NAME
-from repro_track.record.reading import read_record, render_record
+from repro_track.record.reading import read_record, render_json, render_record
 from repro_track.record.schema import PipelineCall, RunRecord, TraceLevel
 
 VERSION = 2
@@ -108,7 +108,7 @@ class Handover:
         """Write what the child needs."""
         (self.folder / RECORD_NAME).write_text(render_record(self.expected), encoding="utf-8")
         left = _ForTheChild(version=VERSION, current=tuple(sorted(self.choice.current)), settings=self.settings)
-        (self.folder / _SETTINGS_NAME).write_text(left.model_dump_json(), encoding="utf-8")
+        (self.folder / _SETTINGS_NAME).write_text(render_json(left), encoding="utf-8")
 
     @classmethod
     def find(cls, folder: Path | None, *, ordinal: int, process: str | None = None) -> Self | None:
@@ -145,7 +145,7 @@ class Handover:
     def leave_second_calls(self, calls: Sequence[SecondCall]) -> None:
         """Leave what the second calls gave, for the replay to compare."""
         left = _OfTheChild(version=VERSION, calls=tuple(calls))
-        (self.folder / _SECOND_NAME).write_text(left.model_dump_json(), encoding="utf-8")
+        (self.folder / _SECOND_NAME).write_text(render_json(left), encoding="utf-8")
 
     def read_second_calls(self) -> list[SecondCall]:
         """Read what `leave_second_calls` left; empty if that was nothing.

@@ -9,6 +9,8 @@ import re
 
 RECORD_NAME = "record.json"
 CONFIG_NAME = "config.yaml"
+CHILD_CONFIG_NAME = "config.json"
+"""The config in the folder between a replay and its child."""
 OUTPUT_TENSORS_NAME = "outputs/outputs.safetensors"
 LATENTS_NAME = "outputs/latents.safetensors"
 STATES_NAME = "inputs/generator_states.safetensors"

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from repro_track.errors import RecordError
 from repro_track.record.schema import SCHEMA_VERSION, RunRecord
@@ -88,4 +89,24 @@ def read_record(path: Path) -> RunRecord:
 
 def render_record(record: RunRecord) -> str:
     """Render a record as JSON text: one final newline, keys in the order of the schema."""
-    return record.model_dump_json(indent=1) + "\n"
+    return render_json(record, indent=1) + "\n"
+
+
+def render_json(part: BaseModel, *, indent: int | None = None) -> str:
+    """Render a part of a record, or what holds one, as JSON text. Half of a pair of surrogates, which no file of UTF-8
+    can hold (an argument that is no UTF-8 has some), is written as JSON escapes it, and is read as it was."""
+    try:
+        return part.model_dump_json(indent=indent)
+    except PydanticSerializationError:
+        return json.dumps(_to_strict(part.model_dump(mode="json")), indent=indent)
+
+
+def _to_strict(value: Any) -> Any:
+    """Return data without the numbers that JSON lacks: as texts, which pydantic writes for them."""
+    if isinstance(value, dict):
+        return {key: _to_strict(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_to_strict(item) for item in value]
+    if isinstance(value, float) and value - value != 0:
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    return value

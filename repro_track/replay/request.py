@@ -13,6 +13,7 @@ from typing import Any, Self
 from repro_track.compare.comparison import Comparison
 from repro_track.compare.findings import Findings
 from repro_track.compare.verdict import is_good_enough
+from repro_track.config.plain import decode_config
 from repro_track.config.presets import make_changed
 from repro_track.errors import ExitCode, UsageError
 from repro_track.lookup.found import FoundRun
@@ -169,7 +170,7 @@ def check_changes(record: RunRecord, *, request: Request) -> Choice:
             advice="change the script",
         )
     if record.command.is_config:
-        make_changed(record.config.resolved, request.changes)
+        make_changed(decode_config(record.config.resolved), request.changes)
     changed = {change.lstrip("+~").partition("=")[0].partition(".")[0] for change in request.changes}
     labels = {"numerics"} if "determinism" in changed else set()
     labels |= {"weights"} if changed & {"pipeline", "adapters", "stages"} else set()

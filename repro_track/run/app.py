@@ -13,12 +13,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from repro_track.capture.hydra import read_hydra_overrides
 from repro_track.config.locations import data_folder
 from repro_track.config.references import list_references
 from repro_track.config.schema import RunConfig, make_schema
+from repro_track.config.typed import make_typed
+from repro_track.config.words import MISSING, list_set_keys, quote_texts, shield_texts, unshield_texts
 from repro_track.errors import ReproTrackError, UsageError
 from repro_track.report.terminal import open_console, print_record
 from repro_track.report.text import to_printable
@@ -85,6 +87,7 @@ def _compose(words: Sequence[str]) -> None:
 
     # Hydra would print its own traceback and exit with 1; this makes it raise to us
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    words = quote_texts(words)
     sys.argv = ["repro-track run", *words]
     check_overrides(words)
     try:
@@ -135,12 +138,10 @@ def _has_run(error: BaseException) -> bool:
 
 
 def _run_composed(composed: DictConfig) -> str:
-    from omegaconf import OmegaConf
-
     from repro_track.run import sweep
 
     sweep.raise_failure()
-    config = cast(RunConfig, OmegaConf.to_object(composed))
+    config = read_composed(composed, words=read_hydra_overrides() or [])
     there = config.sweep.done.get(sweep.make_member_key(read_hydra_overrides() or []))
     if there is not None:
         open_console().print(f"the sweep has this member already: run {there}")
@@ -149,6 +150,38 @@ def _run_composed(composed: DictConfig) -> str:
     run = run_config(config, references=list_references(composed))
     _print_result(run, is_member=config.sweep.run is not None)
     return run.run_id
+
+
+def read_composed(composed: DictConfig, *, words: Sequence[str]) -> RunConfig:
+    """Return the config that Hydra composed, resolved, with its text as text.
+
+    Args:
+        composed: by Hydra.
+        words: the overrides of the command line; `???` in one of those is text, in a file it says that a value has to
+            be given.
+
+    Raises:
+        UsageError: a value has to be given.
+    """
+    from omegaconf import OmegaConf
+
+    given = list_set_keys(words)
+    for place in _list_missing(OmegaConf.to_container(composed)):
+        if not any(place == key or place.startswith((f"{key}.", f"{key}[")) for key in given):
+            raise UsageError(f"{place} has no value", expected=f"{place}=VALUE on the command line")
+        OmegaConf.update(composed, place, shield_texts(MISSING))
+    return make_typed(RunConfig, unshield_texts(OmegaConf.to_container(composed, resolve=True)))
+
+
+def _list_missing(data: Any, place: str = "") -> list[str]:
+    """List the places of an unresolved config that have no value, as OmegaConf names them."""
+    if isinstance(data, dict):
+        items = [(f"{place}.{key}" if place else str(key), item) for key, item in data.items()]
+    elif isinstance(data, list):
+        items = [(f"{place}[{index}]", item) for index, item in enumerate(data)]
+    else:
+        return [place] if isinstance(data, str) and data == MISSING else []
+    return [found for inner, item in items for found in _list_missing(item, inner)]
 
 
 def _make_sweep_folder() -> str:

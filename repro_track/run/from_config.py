@@ -14,7 +14,8 @@ from repro_track.config.schema import RunConfig, StageConfig, leave_out_sweep
 from repro_track.determinism.generators import make_image_seeds
 from repro_track.errors import UsageError
 from repro_track.pipelines.arguments import bind_arguments, choose_batch_argument, count_prompts
-from repro_track.pipelines.build import build_pipeline
+from repro_track.pipelines.build import build_pipeline, find_pipeline_class
+from repro_track.pipelines.expected import check_call
 from repro_track.record.redaction import redact_words
 from repro_track.record.schema import Batch, Embed, Noise, TraceLevel
 from repro_track.report.text import to_printable
@@ -37,8 +38,9 @@ def run_config(config: RunConfig, *, references: Mapping[str, str] | None = None
     # before anything is started
     stages = {name: make_absolute(stage) for name, stage in list_stages(config).items()}
     run = TrackedRun(_make_options(config, stages, references or {}))
-    make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
+    _check_numbers(config)
     with run:
+        _check_calls(stages)  # not before: it imports torch, which some settings have to precede
         results: dict[str, Any] = {}
         for name, stage in stages.items():
             if run.leave_out_call():
@@ -50,6 +52,31 @@ def run_config(config: RunConfig, *, references: Mapping[str, str] | None = None
                 arguments |= take_from_earlier(stage.take, results, name=name)
             results[name] = run.call_pipeline(pipe, arguments, stage=name or None, adapter_files=files)
     return run
+
+
+def _check_numbers(config: RunConfig) -> None:
+    """Check seeds, and that they are as many as the images.
+
+    Raises:
+        UsageError: a seed beyond 32 bits, no image, or another number of seeds than of images.
+    """
+    make_image_seeds(config.seed or 0, num_images=config.num_images, seeds=config.seeds)
+    if config.seeds is not None and config.num_images not in (1, len(config.seeds)):
+        raise UsageError(
+            f"num_images is {config.num_images}, and there are {len(config.seeds)} seeds",
+            expected="one of the two, or as many seeds as images: there is an image for each seed",
+        )
+
+
+def _check_calls(stages: Mapping[str, StageConfig]) -> None:
+    """Check what every stage's pipeline is called with, before the first is loaded.
+
+    Raises:
+        UsageError: one has no such argument, or a value is not of a kind that it takes.
+    """
+    for name, stage in stages.items():
+        if found := find_pipeline_class(stage.pipeline):
+            check_call(found, stage.call, taken=stage.take, place=f"stages.{name}." if name else "")
 
 
 def _make_options(config: RunConfig, stages: Mapping[str, StageConfig], references: Mapping[str, str]) -> Options:

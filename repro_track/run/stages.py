@@ -6,16 +6,15 @@ It never loads a pipeline.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
-from typing import Any, TypeVar, cast
+from dataclasses import replace
+from typing import Any
 
 from repro_track.config.builtin import BUILTIN
 from repro_track.config.schema import AdapterConfig, AdaptersConfig, PipelineConfig, RunConfig, StageConfig
-from repro_track.errors import UsageError, first_line
+from repro_track.config.typed import make_typed
+from repro_track.errors import UsageError
 from repro_track.pipelines.adapters import resolve_adapter
 from repro_track.pipelines.build import resolve_location
-
-T = TypeVar("T")
 
 
 def list_stages(config: RunConfig) -> dict[str, StageConfig]:
@@ -36,7 +35,7 @@ def list_stages(config: RunConfig) -> dict[str, StageConfig]:
         )
     before: list[str] = []
     stages = {
-        name: _make_typed_adapters(_make_typed(StageConfig, given, place=f"stages.{name}"))
+        name: _make_typed_adapters(make_typed(StageConfig, given, place=f"stages.{name}"))
         for name, given in config.stages.items()
     }
     for name, stage in stages.items():
@@ -52,22 +51,6 @@ def list_stages(config: RunConfig) -> dict[str, StageConfig]:
     return stages
 
 
-def _make_typed(part: type[T], given: Any, *, place: str) -> T:
-    """Make a part of the config of what a command line or file gave for it.
-
-    Raises:
-        UsageError: a key that it does not have, or a value of another type.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(part), given)))
-    except OmegaConfBaseException as error:
-        keys = ", ".join(field.name for field in fields(part))  # type: ignore[arg-type]
-        raise UsageError(f"{place}: {first_line(error)}", expected=f"keys of it are {keys}") from error
-
-
 def _make_typed_adapters(stage: StageConfig) -> StageConfig:
     """Return a stage whose adapters are configs instead of what a command line or file gave for them.
 
@@ -75,10 +58,10 @@ def _make_typed_adapters(stage: StageConfig) -> StageConfig:
         UsageError: an adapter has a key that there is not, or a value of another type.
     """
 
-    def make_typed(name: str, given: Any) -> AdapterConfig:
-        return _make_typed(AdapterConfig, given, place=f"adapter {name}")
+    def make(name: str, given: Any) -> AdapterConfig:
+        return make_typed(AdapterConfig, given, place=f"adapter {name}")
 
-    return replace(stage, adapters=_replace_adapters(stage.adapters, make_typed))
+    return replace(stage, adapters=_replace_adapters(stage.adapters, make))
 
 
 def _replace_adapters(adapters: AdaptersConfig, make: Callable[[str, Any], AdapterConfig]) -> AdaptersConfig:

@@ -20,7 +20,7 @@ from hydra.experimental.callback import Callback
 from repro_track.capture.hydra import list_words
 from repro_track.capture.machine import read_user
 from repro_track.config.locations import resolve_store_uri
-from repro_track.config.schema import leave_out_sweep
+from repro_track.config.schema import check_experiment, leave_out_sweep
 from repro_track.errors import RefusedError, ReproTrackError, UsageError
 from repro_track.lookup.found import open_store
 from repro_track.media.picture import make_contact_sheet, read_picture
@@ -85,7 +85,9 @@ class SweepCallback(Callback):
             }
             store.reopen_run(run)
         else:
-            run = _begin_sweep(store, words, experiment=config.store.experiment_name, name=config.name)
+            run = _begin_sweep(
+                store, words, experiment=check_experiment(config.store.experiment_name), name=config.name
+            )
         _begun.append(Sweep(store, run, words))
         more = [f"++sweep.run={run.run_id}", *(f"++sweep.done.{key}={member}" for key, member in done.items())]
         # the launcher composes every job's config with these, in whichever process it runs

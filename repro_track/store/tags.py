@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
+from repro_track.config.plain import decode_config
 from repro_track.media.kinds import get_kind
 from repro_track.record.names import name_call
 from repro_track.record.schema import RunRecord, Unavailable
@@ -207,7 +208,7 @@ def make_record_tags(record: RunRecord) -> dict[str, str]:
     }
     if not isinstance(source.repository, Unavailable):
         tags |= {f"mlflow.source.git.{key}": value for key, value in git.items() if isinstance(value, str)}
-    return {name: value for name, value in tags.items() if value}
+    return {name: _to_storable(value) for name, value in tags.items() if value}
 
 
 def _to_tag_value(value: bool) -> str:
@@ -221,13 +222,13 @@ def _one_digest(digests: Sequence[str]) -> str:
 
 def make_params(record: RunRecord) -> dict[str, str]:
     """Make the params: the flattened resolved config; for a script without one, what its first call was given."""
-    tree: dict[str, Any] = dict(record.config.resolved)
+    tree: dict[str, Any] = dict(decode_config(record.config.resolved))
     tree["seed"] = record.seeds.root
     if record.calls:
         first = record.calls[0]
         tree.setdefault("pipeline", {"class_name": first.class_name})
         tree.setdefault("call", first.arguments)
-    return {_clean_key(key): str(value)[:6000] for key, value in _flatten_config(tree)}
+    return {_clean_key(key): _to_storable(str(value))[:6000] for key, value in _flatten_config(tree)}
 
 
 def _flatten_config(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -243,6 +244,15 @@ def _clean_key(key: str) -> str:
     another folder."""
     parts = re.sub(r"[^\w\-./: ]", "_", key)[:250].split("/")
     return "/".join(part for part in parts if part.strip(".")) or "_"
+
+
+def _to_storable(text: str) -> str:
+    """Return a text that any database takes: without NUL and halves of surrogate pairs, which are written out.
+
+    >>> _to_storable("a cat")
+    'a cat'
+    """
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def make_metrics(record: RunRecord) -> dict[str, float]:

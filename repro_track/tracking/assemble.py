@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro_track.config.plain import encode_config
 from repro_track.record.names import name_call
 from repro_track.record.places import walk_tree
 from repro_track.record.redaction import WITHHELD, redact_tree, redact_words
@@ -59,7 +60,7 @@ def read_outcome(error: BaseException | None) -> Outcome:
 def name_run(options: Options, *, command: Command, root: int) -> str:
     """Name a run: as it was asked for, else by its script or pipelines and its seed."""
     if options.name:
-        return options.name
+        return options.name.encode("utf-8", "backslashreplace").decode()
     stem = options.stem or _name_program(command)
     return f"{stem}-seed{root}"
 
@@ -101,7 +102,7 @@ def assemble_record(
         cost: what it took so far.
         foreign: modules that were not of the source that was to run, a sentence each.
     """
-    resolved, withheld = redact_tree(dict(options.config))
+    resolved, withheld = redact_tree(encode_config(options.config))
     config = Config(
         resolved=resolved,
         overrides=redact_words(list(options.overrides)),

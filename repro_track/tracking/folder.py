@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from repro_track.capture.packages import render_packages
+from repro_track.config.plain import decode_config, render_yaml
 from repro_track.media.outputs import UNKNOWN_RATES, Rates, RawOutput, get_preview, keep_file, keep_output, to_exact
 from repro_track.media.picture import make_contact_sheet
 from repro_track.record.names import (
@@ -85,11 +86,9 @@ class RunFolder:
 
     def write_texts(self, record: RunRecord) -> None:
         """Write the parts of a record that people read by themselves: config, overrides, packages."""
-        import yaml
-
         texts = {
-            CONFIG_NAME: yaml.safe_dump(record.config.resolved, sort_keys=False, allow_unicode=True),
-            "overrides.yaml": yaml.safe_dump(list(record.config.overrides), allow_unicode=True),
+            CONFIG_NAME: render_yaml(decode_config(record.config.resolved)),
+            "overrides.yaml": render_yaml(list(record.config.overrides)),
             "environment/packages.txt": render_packages(record.environment.packages),
         }
         for name, text in texts.items():

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from repro_track.config.plain import encode_config
 from repro_track.config.presets import read_preset
-from repro_track.config.schema import TRACE_LEVELS
+from repro_track.config.schema import TRACE_LEVELS, check_experiment
 from repro_track.errors import UsageError
 from repro_track.media.picture import FORMATS
 from repro_track.record.redaction import redact_tree
@@ -45,7 +46,7 @@ class Options:
             pipeline is called, and whatever its pipeline raises is one message.
 
     Raises:
-        UsageError: an option is none of the words that it may be, or there is no thread.
+        UsageError: an option is none of the words that it may be, there is no thread, or the experiment has no name.
     """
 
     experiment: str
@@ -72,6 +73,7 @@ class Options:
     is_config: bool = False
 
     def __post_init__(self) -> None:
+        check_experiment(self.experiment)
         for name, (words, expected) in _WORDS.items():
             if (value := getattr(self, name)) not in words:
                 raise UsageError(f"{name} is {value!r}", expected=expected)
@@ -94,7 +96,7 @@ class Options:
         if self.embed != "full":
             return None
         shown = ("class_name", "name_or_path", "arguments") if call else ()
-        config, _ = redact_tree(dict(self.config))
+        config, _ = redact_tree(encode_config(self.config))
         return {"seeds": list(seeds), "config": config, **{name: getattr(call, name) for name in shown}}
 
 

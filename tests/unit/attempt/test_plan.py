@@ -10,7 +10,7 @@ import pytest
 from repro_track.attempt.plan import make_plan
 from repro_track.errors import ReplayError
 from repro_track.record.choice import make_choice
-from repro_track.record.names import CONFIG_NAME
+from repro_track.record.names import CHILD_CONFIG_NAME
 from repro_track.record.reading import read_record
 from repro_track.record.schema import Unavailable
 from repro_track.tensors.digests import digest_file
@@ -47,7 +47,7 @@ def make_script_record(folder, *, recorded=True):
 def test_a_config_is_the_command(tmp_path):
     """A config is run by the present program, whatever code is asked for."""
     plan = make_plan(CONFIG, folder=tmp_path, choice=choose())
-    assert plan.argv == (sys.executable, "-P", "-m", "repro_track.run", str(tmp_path / CONFIG_NAME))
+    assert plan.argv == (sys.executable, "-P", "-m", "repro_track.run", str(tmp_path / CHILD_CONFIG_NAME))
     assert (plan.code, plan.script, plan.move) == (None, None, None)
 
 

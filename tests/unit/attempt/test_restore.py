@@ -1,10 +1,10 @@
 """Promises of restore.py: the child gets the config with what is pinned, found elsewhere or changed, and no artifact
 that is not the recorded one."""
 
+import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from repro_track.attempt.restore import load_into, restore_recorded
 from repro_track.attempt.weights import MISSING, WeightPlan
@@ -12,7 +12,7 @@ from repro_track.capture.command import Move
 from repro_track.errors import RefusedError, ReplayError
 from repro_track.record.choice import make_choice
 from repro_track.record.handover import Settings
-from repro_track.record.names import CONFIG_NAME
+from repro_track.record.names import CHILD_CONFIG_NAME
 from repro_track.record.reading import read_record
 from repro_track.tensors.digests import digest_file
 from tests.unit.attempt.attempts import make_attempt
@@ -22,7 +22,7 @@ CONFIG, SCRIPT = read_record(RECORDS / "v1.json"), read_record(RECORDS / "v2.jso
 
 
 def read_config(attempt):
-    return yaml.safe_load((attempt.handover.folder / CONFIG_NAME).read_text())
+    return json.loads((attempt.handover.folder / CHILD_CONFIG_NAME).read_text())["config"]
 
 
 def test_the_config_is_the_recorded_one_with_its_changes(tmp_path):

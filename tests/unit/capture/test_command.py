@@ -38,7 +38,7 @@ ACCELERATE = Launcher(module="accelerate.commands.launch", words=("--cpu", "-m")
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (make_command("config", NOTHING), ["-P", "-m", "repro_track.run", "/handover/config.yaml"]),
+        (make_command("config", NOTHING), ["-P", "-m", "repro_track.run", "/handover/config.json"]),
         (make_command("script"), ["/project/x.py", "--fast"]),
         (make_command("module", "package.tool"), ["-m", "package.tool", "--fast"]),
         (make_command("notebook", "source/notebook.py", ()), ["/handover/source/notebook.py"]),  # up to schema 3

@@ -62,3 +62,14 @@ def test_what_is_no_record_is_refused(text):
     """Anything that is not a whole record is refused with one message."""
     with pytest.raises(RecordError):
         parse_record(text, origin="x")
+
+
+def test_half_of_a_letter_survives(make_record):
+    """A prompt that is no UTF-8 (half of a pair of surrogates) is written and read as it was, with what else JSON
+    lacks; the file is UTF-8 all the same."""
+    call = make_record().calls[0].model_copy(update={"arguments": {"prompt": "a \ud800", "scale": math.inf}})
+    record = make_record().model_copy(update={"calls": (call,), "name": "half \udfff"})
+    text = render_record(record).encode("utf-8")
+    back = parse_record(text, origin="itself")
+    assert (back.name, back.calls[0].arguments) == ("half \udfff", {"prompt": "a \ud800", "scale": "Infinity"})
+    json.loads(text, parse_constant=pytest.fail)

@@ -1,9 +1,11 @@
 """Promises of app.py that need no run: an error of the config is one message with what to do."""
 
 import pytest
+from omegaconf import OmegaConf
 
+from repro_track.config.schema import make_schema
 from repro_track.errors import UsageError
-from repro_track.run.app import _explain_config_error, _has_run, check_overrides
+from repro_track.run.app import _explain_config_error, _has_run, check_overrides, read_composed
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,14 @@ def test_an_error_of_a_run_is_not_taken_for_one_of_its_config():
         raise ValueError("of Hydra's own")
     except ValueError as error:
         assert not _has_run(error)
+
+
+def test_a_composed_config_is_resolved_once():
+    """What refers to another key has its value, and an escaped interpolation is text; `???` that a person typed is
+    text, one in a file is a value that has to be given."""
+    call = {"prompt": "???", "again": "${call.prompt}!", "text": "\\${call.prompt}"}
+    composed = OmegaConf.merge(make_schema(), {"call": call})
+    config = read_composed(composed.copy(), words=["call.prompt=???"])
+    assert config.call == {"prompt": "???", "again": "???!", "text": "${call.prompt}"}
+    with pytest.raises(UsageError, match=r"call\.prompt has no value"):
+        read_composed(composed, words=["call.other=1"])

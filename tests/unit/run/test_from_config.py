@@ -11,6 +11,7 @@ from repro_track.config.schema import (
     PipelineConfig,
     RunConfig,
     SourceConfig,
+    StoreConfig,
     SweepConfig,
     TraceConfig,
 )
@@ -89,6 +90,10 @@ def test_a_stage_is_given_what_the_one_before_it_made(child):
         {"trace": TraceConfig("loud")},
         {"picture_format": "gif"},
         {"determinism": DeterminismConfig("fast", num_threads=0)},
+        {"seeds": [1, 2], "num_images": 3},
+        {"store": StoreConfig(experiment_name=" ")},
+        {"call": {"num_inference_steps": [1, 2]}},
+        {"call": {"generator": 7}},
     ],
     ids=lambda words: next(iter(words)),
 )

@@ -25,7 +25,7 @@ def make_record(make_record):
 
 OF_SCHEMA_3 = {
     "repro_track.record_id": "532b613143f948b5b09f6886ba95a0c8",
-    "repro_track.schema": "3",
+    "repro_track.schema": "4",
     "repro_track.status": "finished",
     "repro_track.seed_closed": "false",
     "repro_track.replayable": "true",
@@ -301,3 +301,18 @@ def test_metrics_and_params_are_of_the_record(make_record):
     assert make_params(record)["determinism.flags.cudnn.deterministic"] == "True"
     assert make_metrics(record)["output.abs_sum"] == pytest.approx(sum(one.abs_sum for one in record.outputs))
     assert len(make_step_metrics(record)) == 3 * 4
+
+
+def test_params_hold_what_a_database_takes(make_record):
+    """Text is logged as it is; NUL and halves of letters, which databases refuse, are written out."""
+    call = {
+        "a": "1e5",
+        "b": "a ${x}",
+        "c": "half \ud800",
+        "d": "nul \0",
+        "e": "",
+        "repro_track:1": "repro_track:Infinity",
+    }
+    made = make_params(make_record({"config.resolved.call": call}))
+    assert [made[f"call.{name}"] for name in "abcde"] == ["1e5", "a ${x}", "half \\ud800", "nul \\x00", ""]
+    assert made["call.1"] == "inf"
