@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 # the first Python of 3.11 to 3.13 that is there; or say which: make demo PYTHON=/path/to/python3.12
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+TREES ?= 300
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-unit check test-slow test-pipelines test-lookup conformance check-conformance test-restore test-emulated test-hub test-gpu examples bench docs clean
+.PHONY: help demo test test-unit check test-slow test-pipelines test-lookup conformance check-conformance test-restore test-trees test-emulated test-hub test-gpu examples bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -40,7 +41,7 @@ test: check  ## check the code, run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not hub and not gpu and not restore and not pipelines and not lookup and not emulated"
 
 test-unit: $(VENV)/.installed-dev  ## layers, unit tests and doctests: no process, no MLflow; for whoever moves code; 30 seconds
-	@$(BIN)/python -m pytest --quiet -n 2 --dist loadscope tests/unit repro_track
+	@$(BIN)/python -m pytest --quiet -n 2 --dist loadscope -m "not restore" tests/unit repro_track
 
 check: $(VENV)/.installed-dev  ## lint, layers, types
 	@$(BIN)/ruff check .
@@ -65,6 +66,9 @@ check-conformance: $(VENV)/.installed-dev  ## the same, compared with the table
 
 test-restore: $(VENV)/.installed-dev  ## replays in restored code and packages, planted causes, hostile records; 10 minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m restore
+
+test-trees: $(VENV)/.installed-dev  ## random git trees through capture and restore; TREES=1000 takes 15 minutes
+	@REPRO_TRACK_TREES=$(TREES) $(BIN)/python -m pytest --quiet -n 2 tests/unit/capture/test_tree.py -k any_tree
 
 test-emulated: $(VENV)/.installed-dev  ## determinism=portable on two emulated processors; needs qemu-user
 	@$(BIN)/python -m pytest -m emulated

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from repro_track.attempt.weights import digest_present, list_weights
 from repro_track.attempt.workspace import Attempt
-from repro_track.capture.checkout import check_kept, list_kept_names, restore_source
+from repro_track.capture.checkout import check_kept, exclude_from_source, list_kept_names, restore_source
 from repro_track.capture.command import Move, check_script
 from repro_track.capture.notebook import check_ipython
 from repro_track.capture.packages import restore_environment
@@ -93,6 +93,7 @@ def _link_ignored(record: RunRecord, *, move: Move) -> None:
         while not missing.parent.exists():
             missing = missing.parent
         missing.symlink_to(move.old / missing.relative_to(move.new))
+        exclude_from_source(move.new, [str(missing.relative_to(move.new))])
 
 
 def _link_left_out(record: RunRecord, *, move: Move) -> None:

@@ -1,51 +1,105 @@
 """The recorded source, restored into a folder of its own.
 
-It never writes into the user's repository or working tree, and never uses an artifact that is not the one of the
-record.
+It never writes into the user's repository or working tree, never uses an artifact that is not the one of the record,
+and never runs a filter: files come back as they lay on disk.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from repro_track.capture.git import check_remote, describe_git_error, find_top, has_commit, run_git
-from repro_track.capture.source import hash_present, name_kept_change
-from repro_track.capture.untracked import unpack_untracked
+from repro_track.capture.bundle import unpack_bundle
+from repro_track.capture.git import (
+    Bench,
+    Clone,
+    check_remote,
+    describe_git_error,
+    find_clone,
+    has_commit,
+    has_object,
+    join_names,
+    make_git_folder,
+    opened_bench,
+    opened_bench_of,
+    refer_to_objects,
+    run_git,
+    split_names,
+)
+from repro_track.capture.tree import (
+    KINDS,
+    compose_index,
+    hash_tree,
+    list_absent,
+    list_entries,
+    load_absent,
+    name_kept,
+    unpack_kept,
+)
 from repro_track.config.locations import data_folder
 from repro_track.errors import RefusedError, ReplayError
-from repro_track.record.names import BUNDLE_NAME
+from repro_track.record.names import BUNDLE_FILE, SOURCE_FOLDER, name_inside
 from repro_track.record.redaction import redact_url
-from repro_track.record.schema import Source, Submodule, Unavailable
+from repro_track.record.schema import Known, ReferredFile, Source, Submodule, Unavailable
 from repro_track.tensors.digests import digest_bytes, digest_file
+from repro_track.tensors.weight_files import digest_weight_file
+
+_LINKED_BYTES = 50 * 1024 * 1024
+"""Larger files that are taken from the clone are linked, not copied."""
 
 
 @dataclass(frozen=True)
-class SourcePlan:
-    """How the recorded tree comes back; making it writes nothing and asks no network.
+class TreePlan:
+    """How one repository's tree comes back; making it writes nothing and asks no network.
 
-    `origin` says where the commit comes from: a `clone` on this machine, the run's `bundle`, or the `remote`.
+    `origin` says where the commit comes from: a `clone` on this machine, the run's `bundle`, or the `remote`;
+    `nothing`: there was no commit yet. `path` is where it is in the outer repository, `kept` the folder below the
+    artifacts that has its changes.
     """
 
-    commit: str
+    commit: str | None
     tree: str | None
     changes: Mapping[str, str]
-    submodules: tuple[Submodule, ...]
     origin: str
     clone: str | None
     remote: str | None
     bundle_sha256: str | None
+    path: str = ""
+    kept: str = SOURCE_FOLDER
+
+    @property
+    def is_sha256(self) -> bool:
+        """Whether its objects have long names."""
+        return len(self.commit or self.tree or "") == 64
 
     @property
     def text(self) -> str:
         """The plan in a few words."""
         changes = f" with {', '.join(self.changes)} changes" if self.changes else ""
+        if self.commit is None:
+            return f"no commit{changes}"
         place = {"clone": f"the clone {self.clone}", "bundle": "the run's bundle", "remote": f"{self.remote}"}
         return f"commit {self.commit[:12]}{changes}, from {place[self.origin]}"
+
+
+@dataclass(frozen=True)
+class SourcePlan(TreePlan):
+    """How the recorded source comes back: the outer tree, the repositories inside, and the files of which the digest
+    alone was kept, with where they are now (`None`: nowhere at hand)."""
+
+    submodules: tuple[Submodule, ...] = ()
+    inside: tuple[TreePlan, ...] = ()
+    referred: tuple[tuple[ReferredFile, str | None], ...] = ()
+
+    @property
+    def trees(self) -> tuple[TreePlan, ...]:
+        """All trees, an outer one before those in it."""
+        return (self, *self.inside)
 
 
 def make_source_plan(source: Source, *, places: Sequence[Path]) -> SourcePlan | Unavailable:
@@ -56,43 +110,96 @@ def make_source_plan(source: Source, *, places: Sequence[Path]) -> SourcePlan | 
         places: folders whose repositories may have the commit, the likeliest first.
 
     Raises:
-        ReplayError: the commit is nowhere to be had, or a change was not kept.
+        ReplayError: a commit or file is nowhere to be had, or a change was not kept.
         RefusedError: a value that git could take for something else.
     """
-    if isinstance(source.commit, Unavailable):
+    if isinstance(source.commit, Unavailable) and (isinstance(source.tree, Unavailable) or not source.changes):
         return source.commit
-    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", source.commit):
-        raise RefusedError(f"the recorded commit is {source.commit!r}", expected="a git commit")
-    lost = [kind for kind, change in source.changes.items() if isinstance(change, Unavailable)]
-    if lost or set(source.changes) - {"staged", "unstaged", "untracked"}:
+    outer = _plan_tree(source, places=places)
+    tops = [Path(outer.clone)] if outer.clone else []
+    tops += [place for place in places if place not in tops]
+    inside = []
+    for number, inner in enumerate(source.submodules, start=1):
+        _check_path(inner.path)
+        inside.append(_plan_tree(inner, places=[top / inner.path for top in tops], path=inner.path, number=number))
+    referred = tuple((one, _find_referred(one, tops=tops)) for one in source.referred)
+    for one, found in referred:
+        if found is None and one.why != "ignored":
+            raise ReplayError(
+                f"{one.path} is not kept with the run, and is not in {_name_places(tops)} as it was",
+                expected=f"a file of {one.size_bytes} bytes with sha256 {one.sha256}",
+                advice="git lfs fetch in the clone brings what LFS keeps" if one.why == "lfs" else "bring it back",
+            )
+    return SourcePlan(**vars(outer), submodules=source.submodules, inside=tuple(inside), referred=referred)
+
+
+def _plan_tree(part: Source | Submodule, *, places: Sequence[Path], path: str = "", number: int = 0) -> TreePlan:
+    commit = part.commit if isinstance(part.commit, str) else None
+    if commit is not None and not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
+        raise RefusedError(f"the recorded commit is {commit!r}", expected="a git commit")
+    lost = [kind for kind, change in part.changes.items() if isinstance(change, Unavailable)]
+    if lost or set(part.changes) - set(KINDS):
         raise ReplayError(
             f"the {lost[0] if lost else 'recorded'} changes of the source were not kept with the run",
             expected="a run whose changes were kept (repro-track show RUN says why these were not)",
             advice="replay it in the present code: --code current",
         )
-    remote = source.remote if isinstance(source.remote, str) and source.remote else None
-    clone = next((find_top(place) for place in places if has_commit(place, source.commit)), None)
-    origin = "clone" if clone else "bundle" if source.bundle_sha256 else "remote"
-    if origin == "remote":
-        if remote is None:
-            raise _make_lost_commit_error(
-                source.commit, f"the clone {_name_places(places)}, and the run has neither a remote nor a bundle"
-            )
+    remote = part.remote if isinstance(part.remote, str) and part.remote else None
+    bundle = part.bundle_sha256 if isinstance(part.bundle_sha256, str) else None
+    clone = next((place for place in places if has_commit(place, commit)), None) if commit else None
+    origin = "clone" if clone else "bundle" if bundle else "remote" if commit else "nothing"
+    if origin == "remote" and remote is None and not (path and part.tree is None):
+        raise _make_lost_commit_error(
+            str(commit), f"the clone {_name_places(places)}, and the run has neither a remote nor a bundle"
+        )
+    if origin == "remote" and remote is not None:
         check_remote(remote)
-    return SourcePlan(
-        commit=source.commit,
-        tree=source.tree if isinstance(source.tree, str) else None,
-        changes={kind: str(change) for kind, change in source.changes.items()},
-        submodules=source.submodules,
+    return TreePlan(
+        commit=commit,
+        tree=part.tree if isinstance(part.tree, str) else None,
+        changes={kind: str(change) for kind, change in part.changes.items()},
         origin=origin,
-        clone=clone,
+        clone=_find_top(clone) if clone else None,
         remote=remote,
-        bundle_sha256=source.bundle_sha256,
+        bundle_sha256=bundle,
+        path=path,
+        kept="/".join(filter(None, (SOURCE_FOLDER, name_inside(number)))),
     )
 
 
+def _find_top(place: Path) -> str:
+    clone = find_clone(place)
+    return str(clone.root if isinstance(clone, Clone) else place)
+
+
+def _check_path(path: str) -> None:
+    parts = PurePosixPath(path).parts
+    if PurePosixPath(path).is_absolute() or not parts or ".." in parts or ".git" in [part.lower() for part in parts]:
+        raise RefusedError(f"the recorded source has {path!r} in it", expected="a path inside the repository")
+
+
+def _find_referred(one: ReferredFile, *, tops: Sequence[Path]) -> str | None:
+    """Find a file of which the digest alone was kept: where it lay, or in the clone's store of git LFS."""
+    _check_path(one.path)
+    if not re.fullmatch(r"[0-9a-f]{64}", one.sha256):
+        raise RefusedError(f"the recorded digest of {one.path} is {one.sha256!r}", expected="a sha256")
+    candidates = [top / one.path for top in tops]
+    if one.why == "lfs":
+        clones = [find_clone((top / one.path).parent) for top in tops if (top / one.path).parent.is_dir()]
+        stores = [clone.common / "lfs" / "objects" for clone in clones if isinstance(clone, Clone)]
+        candidates += [store / one.sha256[:2] / one.sha256[2:4] / one.sha256 for store in stores]
+    for path in candidates:
+        if path.is_file() and path.stat().st_size == one.size_bytes and _digest(path) == one.sha256:
+            return str(path)
+    return None
+
+
+def _digest(path: Path) -> str:
+    return digest_file(path) if path.is_symlink() else digest_weight_file(path)[0]  # a link's name is a claim
+
+
 def _name_places(places: Sequence[Path]) -> str:
-    return " or ".join(str(place) for place in places)
+    return " or ".join(str(place) for place in places) or "any clone"
 
 
 def _make_lost_commit_error(commit: str, where: str) -> ReplayError:
@@ -105,71 +212,159 @@ def _make_lost_commit_error(commit: str, where: str) -> ReplayError:
 
 
 def restore_source(plan: SourcePlan, *, kept: Path, target: Path) -> None:
-    """Write the recorded tree into a new folder as a git worktree of a repository of our own beside it.
+    """Write the recorded tree into a new folder, with repositories of our own beside it.
 
     Args:
         plan: from `make_source_plan`.
         kept: the folder that has the artifacts of `list_kept_names`, as they were logged.
-        target: the folder to be made; its parent gets `repository.git`.
+        target: the folder to be made; its parent gets `repository.git`, and one for each repository inside.
 
     Raises:
         ReplayError: git cannot give it, or the tree that came out is not the one that ran.
         RefusedError: an artifact is not the one that was recorded.
     """
-    for kind, digest in plan.changes.items():
-        check_kept(kept / _name_change(kind), digest)
-    try:
-        _check_out(plan, repository=target.parent / "repository.git", kept=kept, target=target)
-        _restore_submodules(plan, target=target)
-        _apply_diffs(plan, kept=kept, target=target)
-        names = unpack_untracked(kept / _name_change("untracked"), target) if "untracked" in plan.changes else []
-        with tempfile.TemporaryDirectory(prefix="repro_track-tree-") as scratch:
-            restored = hash_present(target, untracked=names, hidden=[], scratch=Path(scratch))
-    except subprocess.CalledProcessError as error:
-        raise ReplayError(
-            f"git cannot restore commit {plan.commit}: {describe_git_error(error)}",
-            expected=plan.text,
-            advice="see what git says; --code current replays in the present code",
-        ) from error
-    if plan.tree is not None and restored != plan.tree:
-        raise ReplayError(f"the restored source is tree {restored}", expected=f"{plan.tree}, the tree that ran")
+    for tree in plan.trees:
+        for name, digest in _list_tree_digests(tree).items():
+            check_kept(kept / name, digest)
+    for number, tree in enumerate(plan.trees):
+        place = target / tree.path
+        if tree.path and not place.parent.resolve().is_relative_to(target.resolve()):
+            raise RefusedError(f"{tree.path} leads out of the source", expected="a path inside the repository")
+        repository = target.parent / (f"repository-{number}.git" if number else "repository.git")
+        inner = [(one, found) for one, found in plan.referred if one.path.startswith(f"{tree.path}/" if number else "")]
+        try:
+            restored = _restore_tree(plan, tree, repository=repository, kept=kept, target=place, referred=inner)
+        except subprocess.SubprocessError as error:
+            raise ReplayError(
+                f"git cannot restore commit {tree.commit}: {describe_git_error(error)}",
+                expected=tree.text,
+                advice="see what git says; --code current replays in the present code",
+            ) from error
+        if tree.tree is not None and tree.tree not in restored:
+            raise ReplayError(f"the restored source is tree {restored[0]}", expected=f"{tree.tree}, the tree that ran")
+    ignored = [one.path for one, found in plan.referred if found and one.why == "ignored"]
+    for one, found in plan.referred:
+        if found and one.why != "encrypted":
+            _place_referred(target / one.path, Path(found), one, target=target)
+    exclude_from_source(target, ignored)
 
 
-def _check_out(plan: SourcePlan, *, repository: Path, kept: Path, target: Path) -> None:
-    kind_of_hash = "sha256" if len(plan.commit) == 64 else "sha1"
-    words = ("init", "--quiet", "--bare", f"--object-format={kind_of_hash}")
-    run_git(*words, "--", str(repository), cwd=target.parent)
-    _give_objects(plan, repository=repository, kept=kept)
-    if plan.remote:
-        run_git("config", "remote.origin.url", plan.remote, cwd=repository)
-    run_git("worktree", "add", "--quiet", "--detach", "--", str(target), plan.commit, cwd=repository)
+def _restore_tree(
+    plan: SourcePlan, tree: TreePlan, *, repository: Path, kept: Path, target: Path,
+    referred: Sequence[tuple[ReferredFile, str | None]],
+) -> list[str]:  # fmt: skip
+    """Restore one tree; return its hash, and the one that versions up to schema 3 gave it."""
+    make_git_folder(repository, is_sha256=tree.is_sha256)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / ".git").write_bytes(os.fsencode(f"gitdir: {repository.absolute()}\n"))
+    objects = repository / "objects"
+    with opened_bench(target, is_sha256=tree.is_sha256, writes=objects) as bench:
+        _give_objects(plan, tree, repository=repository, kept=kept, bench=bench)
+        if tree.commit:
+            (repository / "HEAD").write_text(f"{tree.commit}\n", encoding="utf-8")
+        folder = kept / tree.kept
+        compose_index(bench, commit=tree.commit, changes=tree.changes, kept=folder, index=bench.index)
+        entries = list_entries(bench)
+        names = join_names(entry.name for entry in entries if not entry.is_repository)
+        bench.run("checkout-index", "--quiet", "-z", "--stdin", given=names)
+        for entry in entries:
+            if entry.is_repository:
+                _make_folder(target / entry.name, target=target)
+        names_added = unpack_kept(tree.changes, kept=folder, target=target)
+        for one, found in referred:
+            if one.why == "encrypted" and found:
+                inside = one.path.removeprefix(f"{tree.path}/") if tree.path else one.path
+                _place_referred(target / inside, Path(found), one, target=target)
+        hashes = [_hash_restored(bench, names=names_added)]
+        if tree.tree not in (None, hashes[0]):
+            with opened_bench(target, is_sha256=tree.is_sha256, writes=objects, converts=True) as other:
+                shutil.copyfile(bench.index, other.index)
+                hashes.append(_hash_restored(other, names=names_added))
+        _write_index(bench, tree, kept=folder, repository=repository)
+    return hashes
 
 
-def _apply_diffs(plan: SourcePlan, *, kept: Path, target: Path) -> None:
-    for kind, options in (("staged", ("--index",)), ("unstaged", ())):
-        if kind in plan.changes:
-            patch = str((kept / _name_change(kind)).absolute())
-            run_git("apply", *options, "--whitespace=nowarn", "--", patch, cwd=target)
-    # files that only the unstaged diff has were added with `git add --intent-to-add`
-    added = run_git("ls-files", "--others", "-z", cwd=target).encode("utf-8", "surrogateescape")
-    if added:
+def _hash_restored(bench: Bench, *, names: list[str]) -> str:
+    index = bench.folder / "restored"
+    shutil.copyfile(bench.index, index)
+    bench.run("add", "--update", "--", ".", index=index)
+    return hash_tree(bench, index=index, names=names)
+
+
+def _make_folder(path: Path, *, target: Path) -> None:
+    if path.parent.resolve().is_relative_to(target.resolve()) and not path.is_symlink():
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def _write_index(bench: Bench, tree: TreePlan, *, kept: Path, repository: Path) -> None:
+    """Write the index of the restored tree, so that git sees the same changes in it."""
+    index = repository / "index"
+    present = {entry.name for entry in list_entries(bench)}
+    staged = [kind for kind in tree.changes if kind == "staged"]
+    compose_index(bench, commit=tree.commit, changes=staged, kept=kept, index=index)
+    known = {entry.name for entry in list_entries(bench, index=index)}
+    if added := join_names(sorted(present - known)):  # files that were added with `git add --intent-to-add`
         words = ("add", "--force", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
-        run_git(*words, cwd=target, given=added)
+        bench.run("--literal-pathspecs", *words, given=added, index=index)
+    if "absent" in tree.changes:
+        gone = list_absent(bench, load_absent(kept / name_kept("absent")), index=index)
+        bench.run("update-index", "--skip-worktree", "-z", "--stdin", given=join_names(gone), index=index)
+    try:
+        bench.run("update-index", "-q", "--refresh", index=index)
+    except subprocess.CalledProcessError as error:
+        if error.returncode != 1:  # 1: something differs
+            raise
 
 
-def _name_change(kind: str) -> str:
-    return f"source/{name_kept_change(kind)}"
+def _place_referred(path: Path, found: Path, one: ReferredFile, *, target: Path) -> None:
+    """Put a file of the clone where it lay: one that is checked, and not through a link."""
+    if path.is_symlink() or not path.parent.resolve().is_relative_to(target.resolve()):
+        raise RefusedError(f"{one.path} leads out of the source", expected="a path inside the repository")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    if one.size_bytes > _LINKED_BYTES:
+        path.symlink_to(found.absolute())
+        return
+    shutil.copy2(found, path)
+    check_kept(path, one.sha256)
+
+
+def exclude_from_source(target: Path, paths: Sequence[str]) -> None:
+    """Tell the repository of a restored tree that git is to take no notice of some files: a link does not match a
+    pattern for folders.
+
+    Args:
+        target: the restored tree.
+        paths: from there.
+    """
+    clone = find_clone(target)
+    if not paths or not isinstance(clone, Clone):
+        return
+    with (clone.common / "info" / "exclude").open("ab") as file:
+        for path in paths:
+            escaped = re.sub(r"([\\*?\[ ])", r"\\\1", path)
+            file.write(os.fsencode(f"/{escaped}\n"))
+
+
+def _list_tree_digests(tree: TreePlan) -> dict[str, str]:
+    return {f"{tree.kept}/{name_kept(kind)}": digest for kind, digest in tree.changes.items()}
 
 
 def list_kept_digests(source: Source) -> dict[str, str]:
     """List the artifacts that hold a run's source, with their recorded digests."""
-    kept = {_name_change(kind): digest for kind, digest in source.changes.items() if isinstance(digest, str)}
-    return kept | ({BUNDLE_NAME: source.bundle_sha256} if source.bundle_sha256 else {})
+    parts: list[tuple[int, Source | Submodule]] = [(0, source), *enumerate(source.submodules, start=1)]
+    kept: dict[str, Known[str] | None] = {}
+    for number, part in parts:
+        folder = "/".join(filter(None, (SOURCE_FOLDER, name_inside(number))))
+        kept |= {f"{folder}/{name_kept(kind)}": digest for kind, digest in part.changes.items()}
+        kept[f"{folder}/{BUNDLE_FILE}"] = part.bundle_sha256
+    return {name: digest for name, digest in kept.items() if isinstance(digest, str)}
 
 
 def list_kept_names(plan: SourcePlan) -> list[str]:
     """List the artifacts that a plan needs, by their names in the run."""
-    return [*map(_name_change, plan.changes), *([BUNDLE_NAME] if plan.origin == "bundle" else [])]
+    names = [name for tree in plan.trees for name in _list_tree_digests(tree)]
+    return names + [f"{tree.kept}/{BUNDLE_FILE}" for tree in plan.trees if tree.origin == "bundle"]
 
 
 def check_kept(path: Path, digest: str) -> None:
@@ -187,90 +382,106 @@ def check_kept(path: Path, digest: str) -> None:
         )
 
 
-def _give_objects(plan: SourcePlan, *, repository: Path, kept: Path) -> None:
+def _give_objects(plan: SourcePlan, tree: TreePlan, *, repository: Path, kept: Path, bench: Bench) -> None:
     """Make the commit readable in a repository: by reference to a clone, else from the bundle or the remote."""
-    if plan.clone:
-        _refer_to(Path(plan.clone), repository=repository)
-    elif plan.origin == "bundle":
-        check_kept(kept / BUNDLE_NAME, str(plan.bundle_sha256))
-        run_git("fetch", "--quiet", "--", str((kept / BUNDLE_NAME).absolute()), "HEAD", cwd=repository)
+    if tree.origin == "nothing":
+        return
+    if tree.clone:
+        clone = find_clone(Path(tree.clone))
+        objects, common = (clone.objects, clone.common) if isinstance(clone, Clone) else (
+            Path(tree.clone) / "objects", Path(tree.clone))  # fmt: skip
+        refer_to_objects(repository / "objects", objects)
+        if (common / "shallow").is_file():
+            shutil.copyfile(common / "shallow", repository / "shallow")
+    elif tree.origin == "bundle":
+        path = kept / tree.kept / BUNDLE_FILE
+        check_kept(path, str(tree.bundle_sha256))
+        unpack_bundle(path, commit=str(tree.commit), bench=bench)
+        if (bench.folder / "shallow").is_file():
+            shutil.copyfile(bench.folder / "shallow", repository / "shallow")
     else:
-        _refer_to(_fetch_commit(plan), repository=repository)
+        remote = tree.remote or _find_submodule_url(plan, tree, target=bench.root)
+        refer_to_objects(repository / "objects", _fetch_commit(remote, commit=str(tree.commit)) / "objects")
+    if tree.remote:
+        run_git("config", "remote.origin.url", tree.remote, cwd=repository)
 
 
-def _refer_to(clone: Path, *, repository: Path) -> None:
-    """Read a clone's objects without copying them, and convert files as its own settings say."""
-    objects = clone / run_git("rev-parse", "--git-path", "objects", cwd=clone).strip()
-    (repository / "objects" / "info" / "alternates").write_text(f"{objects.resolve()}\n", encoding="utf-8")
-    common = clone / run_git("rev-parse", "--git-common-dir", cwd=clone).strip()
-    run_git("config", "lfs.storage", str((common / "lfs").resolve()), cwd=repository)
-    for name in ("core.autocrlf", "core.eol", "core.symlinks", "core.fileMode"):
-        try:
-            value = run_git("config", "--get", name, cwd=clone).strip()
-        except subprocess.CalledProcessError:
-            continue  # not set
-        run_git("config", name, value, cwd=repository)
+def _find_submodule_url(plan: SourcePlan, tree: TreePlan, *, target: Path) -> str:
+    """Return where `.gitmodules` says that a submodule comes from: records of before schema 4 do not have it.
+
+    Raises:
+        RefusedError: it is no place.
+        ReplayError: it says nothing.
+    """
+    top = Path(str(target).removesuffix(f"/{tree.path}"))
+    words = ("config", "--file", str(top / ".gitmodules"), "--null", "--get-regexp", r"^submodule\..*\.(path|url)$")
+    try:
+        told = run_git(*words, cwd=top, user_config=False)
+    except subprocess.CalledProcessError:
+        told = ""
+    settings = dict(entry.partition("\n")[::2] for entry in told.split("\0") if entry)
+    name = next((key for key, value in settings.items() if key.endswith(".path") and value == tree.path), "")
+    url = settings.get(f"{name.removesuffix('.path')}.url", "")
+    base = (plan.remote or plan.clone or "").rstrip("/")
+    while url.startswith(("./", "../")):
+        base = base.rpartition("/")[0] if url.startswith("../") else base
+        url = url.partition("/")[2]
+        url = url if url.startswith(("./", "../")) else f"{base}/{url}"
+    if not url:
+        raise _make_lost_commit_error(
+            str(tree.commit), f"a clone of the submodule {tree.path}, nor has .gitmodules one"
+        )
+    check_remote(url)
+    return url
 
 
-def _fetch_commit(plan: SourcePlan) -> Path:
+def _fetch_commit(remote: str, *, commit: str) -> Path:
     """Fetch the commit from the remote into a repository of the user's cache; return that repository."""
-    remote = str(plan.remote)
     cache = data_folder() / "repositories" / f"{digest_bytes(remote.encode())[:16]}.git"
-    cache.mkdir(parents=True, exist_ok=True)
-    run_git("init", "--quiet", "--bare", "--", str(cache), cwd=cache)
-    if has_commit(cache, plan.commit):
+    if not (cache / "objects").is_dir():
+        make_git_folder(cache, is_sha256=len(commit) == 64)
+    if has_object(cache, commit):
         return cache
     reason = ""
     # by its hash, which most servers give; else all branches and tags
-    for wanted in ((plan.commit,), ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")):
+    for wanted in ((commit,), ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")):
         try:
-            run_git("fetch", "--quiet", "--no-tags", "--", remote, *wanted, cwd=cache)
+            words = ("fetch", "--quiet", "--no-tags", "--update-head-ok", "--no-recurse-submodules")
+            run_git(*words, "--", remote, *wanted, cwd=cache, variables={"GIT_DIR": str(cache)})
         except subprocess.CalledProcessError as error:
             reason = f" ({describe_git_error(error)})"
-        if has_commit(cache, plan.commit):
+        if has_object(cache, commit):
             return cache
-    raise _make_lost_commit_error(plan.commit, f"any clone at hand, nor in {redact_url(remote)}{reason}")
-
-
-def _restore_submodules(plan: SourcePlan, *, target: Path) -> None:
-    """Check every submodule out at its recorded commit: from the clone's own, else from where .gitmodules says."""
-    for submodule in plan.submodules:
-        path = PurePosixPath(submodule.path)
-        if path.is_absolute() or ".." in path.parts or not re.fullmatch(r"[0-9a-f]{40,64}", submodule.commit):
-            raise RefusedError(f"the recorded submodule is {submodule.path!r} at {submodule.commit!r}")
-        local = Path(plan.clone) / path if plan.clone else None
-        if local and has_commit(local, submodule.commit):
-            inside = target / path
-            run_git("clone", "--quiet", "--shared", "--no-checkout", "--", str(local), str(inside), cwd=target)
-            run_git("checkout", "--quiet", "--detach", submodule.commit, cwd=inside)
-        else:
-            run_git("submodule", "--quiet", "update", "--init", "--", submodule.path, cwd=target)
+    raise _make_lost_commit_error(commit, f"any clone at hand, nor in {redact_url(remote)}{reason}")
 
 
 def has_file(plan: SourcePlan, path: str) -> bool:
-    """Return whether a file is part of the recorded commit, as the clone at hand knows it. Without a clone it may be:
-    `True`, and it is looked at once it is restored.
+    """Return whether a file is part of the recorded commit, or its content is taken from the clone, as the clone at
+    hand knows it. Without a clone it may be: `True`, and it is looked at once it is restored.
 
     Args:
         plan: of the source.
         path: from the repository's root.
     """
-    if plan.clone is None:
+    if plan.clone is None or any(one.path == path for one, _ in plan.referred):
         return True
-    try:
-        return bool(run_git("ls-tree", "--name-only", plan.commit, "--", path, cwd=Path(plan.clone)))
-    except subprocess.CalledProcessError:
-        return False
+    return bool(_list_names(plan, str(plan.commit), "--", path))
 
 
 def list_top_level(plan: SourcePlan) -> list[str]:
     """List the files and folders at the top of the recorded commit, and in its `src`; asks the clone only."""
     if plan.clone is None:
         return []
-    found: list[str] = []
-    for place in (plan.commit, f"{plan.commit}:src"):
-        try:
-            found += run_git("ls-tree", "--name-only", place, cwd=Path(plan.clone)).splitlines()
-        except subprocess.CalledProcessError:
-            continue  # no src
-    return found
+    return [name for place in (str(plan.commit), f"{plan.commit}:src") for name in _list_names(plan, place)]
+
+
+def _list_names(plan: SourcePlan, *words: str) -> list[str]:
+    """List names in the recorded commit; none where the clone has no such folder."""
+    clone = find_clone(Path(str(plan.clone)))
+    if not isinstance(clone, Clone):
+        return []
+    try:
+        with opened_bench_of(clone) as bench:
+            return split_names(bench.run("ls-tree", "--name-only", "-z", "--full-tree", *words))
+    except subprocess.SubprocessError:
+        return []

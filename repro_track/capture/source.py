@@ -1,45 +1,56 @@
-"""The code of a run: commit, branch, remote, staged, unstaged and untracked changes, submodules; and the proof that
-they suffice.
+"""The code of a run: commit, branch, remote, everything in the working tree that differs, repositories inside; and the
+proof that they suffice.
 
-It never writes into the user's repository or working tree, and never keeps a secret: files that look like one are left
-out by name and reported. It proves at once that what was kept gives back the tree that ran.
+It never writes into the user's repository or working tree, never ends a run, and never keeps a secret: files that look
+like one are left out by name and reported. It proves at once that what was kept gives back the tree that ran.
 """
 
 from __future__ import annotations
 
-import shutil
+import os
 import subprocess
-import tempfile
+import sys
+import sysconfig
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from repro_track.capture.bundle import make_bundle
 from repro_track.capture.git import (
+    Clone,
+    NoClone,
     describe_git_error,
-    join_names,
-    list_submodules,
-    list_untracked,
-    open_repository,
+    find_clone,
+    opened_bench_of,
     read_branch,
     read_commit,
-    read_diff,
     read_remote,
-    run_git,
-    scratch_variables,
+    to_text,
 )
 from repro_track.capture.launch import is_installed
-from repro_track.capture.untracked import SIZE_LIMIT_BYTES, pack_untracked, unpack_untracked
-from repro_track.errors import ReproTrackError, first_line
-from repro_track.record.names import BUNDLE_NAME
-from repro_track.record.redaction import has_secret, redact_text
-from repro_track.record.schema import Known, Source, Unavailable
-from repro_track.record.secret_names import is_secret_file
-from repro_track.tensors.digests import digest_bytes, digest_file
+from repro_track.capture.tree import Tree, Wanted, capture_tree
+from repro_track.capture.untracked import SECRET, SIZE_LIMIT_BYTES
+from repro_track.errors import ReproTrackError
+from repro_track.record.names import name_inside
+from repro_track.record.redaction import has_secret
+from repro_track.record.schema import Known, ReferredFile, Source, Submodule, Unavailable
+from repro_track.tensors.digests import digest_bytes
 
-if TYPE_CHECKING:
-    import git
+_INSIDE_LIMIT = 100
+"""No more repositories inside a repository than this are captured."""
+_NAMED = 5
 
-_SECRET = "holds what looks like a secret"
+
+@dataclass(frozen=True)
+class _Captured:
+    """One repository that was captured; `path` is where it is in the outer one."""
+
+    path: str
+    is_clone: bool
+    commit: Known[str]
+    remote: Known[str]
+    tree: Tree
+    bundle: Known[str] | None
 
 
 def capture_source(
@@ -48,17 +59,21 @@ def capture_source(
     place: Path,
     folder: Path,
     exclude: Iterable[Path] = (),
+    ran: Iterable[Path] = (),
     bundle: bool = False,
     size_limit_bytes: int = SIZE_LIMIT_BYTES,
 ) -> Source:
     """Capture the repository around a folder, and the entry script; outside a repository, the script alone.
 
+    Whatever git does, there is a source: what cannot be captured is unavailable in it, with the reason.
+
     Args:
         script: the entry script, `None` for the command line.
         place: the folder whose repository is meant.
-        folder: where `source/` is written: `staged.diff.txt`, `unstaged.diff.txt`, `untracked.tar.gz`, the script.
+        folder: where `source/` is written: diffs, archives, the script.
         exclude: files and folders that the run itself writes (the store), not part of its code.
-        bundle: also keep the commit and its history as a git bundle, for a commit that may be lost.
+        ran: files whose code has run: they are kept although git ignores them.
+        bundle: also keep each commit and its history as a git bundle, for a commit that may be lost.
         size_limit_bytes: changes larger than this are recorded as unavailable.
     """
     script_digest: Known[str] = Unavailable(unavailable="the run has no entry script")
@@ -67,27 +82,37 @@ def capture_source(
             script_digest = _keep_script(script, folder=folder)
         except OSError as error:
             script_digest = Unavailable(unavailable=f"{script} cannot be read: {error.strerror}")
-    repository = open_repository(place)
-    if is_installed(place) and not isinstance(repository, Unavailable):  # an environment may lie in any repository
-        repository.close()
-        repository = Unavailable(unavailable=f"{place} is part of an installed package")
-    if isinstance(repository, Unavailable):
-        is_lost = script is not None and isinstance(script_digest, str) and not (folder / script.name).is_file()
-        lost = {script.name: _SECRET} if script and is_lost else {}
-        return Source(
-            repository=repository, commit=repository, branch=repository, remote=repository, dirty=False,
-            changes={}, left_out=lost, submodules=(), script_sha256=script_digest, tree=repository,
-        )  # fmt: skip
-    with repository:
-        source = _capture_repository(
-            repository, script_digest=script_digest, folder=folder, exclude=tuple(exclude), limit=size_limit_bytes
-        )
-        if bundle and isinstance(source.commit, str):
-            path = folder.parent / BUNDLE_NAME
-            path.parent.mkdir(parents=True, exist_ok=True)
-            run_git("bundle", "create", "--quiet", str(path), "HEAD", cwd=Path(str(source.repository)))
-            source = source.model_copy(update={"bundle_sha256": digest_file(path)})
-        return source
+    wanted = Wanted(folder, size_limit_bytes, tuple(exclude), (*ran, *([script] if script else [])))
+    root = place
+    try:
+        clone = find_clone(place)
+        if is_installed(place):  # an environment may lie in any repository
+            clone = NoClone(f"{place} is part of an installed package")
+        if isinstance(clone, NoClone):
+            lost = Unavailable(unavailable=clone.reason)
+            source = _make_empty_source(place if clone.is_unreadable else lost, lost=lost, script_digest=script_digest)
+            is_lost = script is not None and isinstance(script_digest, str) and not (folder / script.name).is_file()
+            return source.model_copy(update={"left_out": {script.name: SECRET}}) if script and is_lost else source
+        root = clone.root
+        return _capture_repositories(clone, script_digest=script_digest, wanted=wanted, bundle=bundle)
+    except Exception as error:  # git hangs, a damaged repository: the run goes on, and its record says so
+        lost = Unavailable(unavailable=f"the repository cannot be captured: {describe_git_error(error)}")
+        return _make_empty_source(root, lost=lost, script_digest=script_digest)
+
+
+def _make_empty_source(repository: Path | Unavailable, *, lost: Unavailable, script_digest: Known[str]) -> Source:
+    return Source(
+        repository=repository if isinstance(repository, Unavailable) else to_text(str(repository)), commit=lost,
+        branch=lost, remote=lost, dirty=False, changes={}, left_out={}, submodules=(), script_sha256=script_digest,
+        tree=lost,
+    )  # fmt: skip
+
+
+def list_imported_files() -> list[Path]:
+    """List the files of all imported modules, but those of Python itself and of installed packages."""
+    installed = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return [Path(file) for file in files if isinstance(file, str) and not file.startswith(installed)]
 
 
 def _keep_script(script: Path, *, folder: Path) -> str:
@@ -99,146 +124,95 @@ def _keep_script(script: Path, *, folder: Path) -> str:
     return digest_bytes(content)
 
 
-def _capture_repository(
-    repository: git.Repo, *, script_digest: Known[str], folder: Path, exclude: tuple[Path, ...], limit: int
-) -> Source:
-    root = Path(repository.working_tree_dir or repository.git_dir)
-    commit = read_commit(repository)
-    changes: dict[str, Known[str]] = {}
-    left_out: dict[str, str] = {}
-    tree: Known[str]
-    if repository.working_tree_dir is None:
-        changes["unstaged"] = tree = Unavailable(unavailable="a bare repository has no working tree")
-    else:
-        for kind, words in (("staged", ("--cached",)), ("unstaged", ())):
-            diff = read_diff(repository, *words)
-            if diff:
-                target = folder / name_kept_change(kind)
-                changes[kind] = _keep_diff(diff, target, limit=limit, what=f"the {kind} diff")
-        kept, left_out = _choose_untracked(repository, root=root, exclude=exclude)
-        if kept:
-            target = folder / name_kept_change("untracked")
-            changes["untracked"] = pack_untracked(kept, root=root, target=target, limit=limit)
-        tree = _prove_tree(root, commit=commit, changes=changes, untracked=kept, folder=folder)
+def _capture_repositories(clone: Clone, *, script_digest: Known[str], wanted: Wanted, bundle: bool) -> Source:
+    outer = _capture_one(clone, path="", is_clone=False, wanted=wanted, bundle=bundle)
+    inner = _capture_inside(clone, outer, wanted=wanted, bundle=bundle)
+    tree = outer.tree
+    for one in inner:
+        tree.left_out |= {f"{one.path}/{name}": reason for name, reason in one.tree.left_out.items()}
+        tree.ignored += [f"{one.path}/{name}" for name in one.tree.ignored]
+        tree.referred += [part.model_copy(update={"path": f"{one.path}/{part.path}"}) for part in one.tree.referred]
+        if isinstance(one.tree.hash, Unavailable) and isinstance(tree.hash, str):
+            tree.hash = Unavailable(unavailable=f"the repository {one.path} inside: {one.tree.hash.unavailable}")
     return Source(
-        repository=str(root),
-        commit=commit,
-        branch=read_branch(repository),
-        remote=read_remote(repository),
-        dirty=bool(changes or left_out),
-        changes=changes,
-        left_out=left_out,
-        submodules=list_submodules(repository, root=root),
+        repository=to_text(str(clone.root)),
+        commit=outer.commit,
+        branch=read_branch(clone),
+        remote=outer.remote,
+        dirty=tree.dirty or any(one.tree.dirty for one in inner),
+        changes=tree.changes,
+        left_out=tree.left_out,
+        submodules=tuple(
+            Submodule(
+                path=one.path, commit=one.commit, is_clone=one.is_clone, remote=one.remote, changes=one.tree.changes,
+                tree=one.tree.hash, bundle_sha256=one.bundle,
+            )
+            for one in inner
+        ),
         script_sha256=script_digest,
-        tree=tree,
-    )
+        tree=tree.hash,
+        bundle_sha256=outer.bundle,
+        referred=tuple(tree.referred),
+        ignored=tuple(tree.ignored),
+        cautions=tuple(_list_cautions([outer, *inner], referred=tree.referred, left_out=tree.left_out)),
+    )  # fmt: skip
 
 
-def name_kept_change(kind: str) -> str:
-    """Name the file under `source/` that holds the changes of a kind: `staged`, `unstaged` or `untracked`."""
-    return "untracked.tar.gz" if kind == "untracked" else f"{kind}.diff.txt"
+def _capture_one(clone: Clone, *, path: str, is_clone: bool, wanted: Wanted, bundle: bool) -> _Captured:
+    commit = read_commit(clone)
+    known = commit if isinstance(commit, str) else None
+    with opened_bench_of(clone) as bench:
+        try:
+            tree = capture_tree(clone, bench, commit=known, wanted=wanted)
+        except (subprocess.SubprocessError, OSError, ReproTrackError, ValueError) as error:
+            tree = Tree(hash=Unavailable(unavailable=f"git cannot capture it: {describe_git_error(error)}"))
+    kept = make_bundle(clone, commit=known, target=wanted.folder) if bundle and known else None
+    return _Captured(path, is_clone, commit, read_remote(clone), tree, kept)
 
 
-def _keep_diff(content: bytes, target: Path, *, limit: int, what: str) -> Known[str]:
-    if len(content) > limit:
-        return Unavailable(unavailable=f"{what} has {len(content)} bytes, more than {limit}")
-    if has_secret(content):
-        return Unavailable(unavailable=f"{what} {_SECRET}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    return digest_bytes(content)
-
-
-def _choose_untracked(
-    repository: git.Repo, *, root: Path, exclude: tuple[Path, ...]
-) -> tuple[list[str], dict[str, str]]:
-    """Return the untracked files that are kept, and those that are left out with the reason."""
-    # a folder that the whole repository is in says nothing about its files: restored source is in one of ours
-    outside = tuple(path.absolute() for path in exclude if path.absolute() not in root.parents)
-    kept, left_out = [], {}
-    for name in list_untracked(repository):
-        path = root / name
-        if any(path == other or other in path.parents for other in outside):
+def _capture_inside(clone: Clone, outer: _Captured, *, wanted: Wanted, bundle: bool) -> list[_Captured]:
+    """Capture the repositories inside, those inside of them too. One that cannot be captured is a reason why the outer
+    tree does not come back."""
+    waiting = [(name, is_clone) for name, is_clone in sorted(outer.tree.inside.items())]
+    captured: list[_Captured] = []
+    while waiting:
+        name, is_clone = waiting.pop(0)
+        found = find_clone(clone.root / name)
+        reason = found.reason if isinstance(found, NoClone) else ""
+        if not reason and (len(captured) == _INSIDE_LIMIT or to_text(name) != name):
+            reason = f"there are more than {_INSIDE_LIMIT}, or its name is no text"
+        if isinstance(found, Clone) and found.root.resolve() != (clone.root / name).resolve():
+            reason = "git does not find it"
+        if reason or isinstance(found, NoClone):
+            outer.tree.hash = Unavailable(unavailable=f"the repository {to_text(name)} inside is not kept: {reason}")
             continue
-        if is_secret_file(name) or has_secret(name):
-            left_out[redact_text(name)] = "its name is that of a secret"
-        elif not (path.is_symlink() or path.is_file()):
-            left_out[name] = "not a file"  # a repository inside the repository, a socket
-        else:
-            kept.append(name)
-    return kept, left_out
+        folder = wanted.folder / name_inside(len(captured) + 1)
+        one = _capture_one(found, path=name, is_clone=is_clone, wanted=replace(wanted, folder=folder), bundle=bundle)
+        captured.append(one)
+        waiting += [(f"{name}/{deeper}", other) for deeper, other in sorted(one.tree.inside.items())]
+    return captured
 
 
-def _prove_tree(
-    root: Path, *, commit: Known[str], changes: Mapping[str, Known[str]], untracked: list[str], folder: Path
-) -> Known[str]:
-    """Return git's hash of the tree that ran, if the commit and the kept changes give the same one; else why not.
-
-    Both are written into a temporary object folder; the repository and its index are only read.
-    """
-    if isinstance(commit, Unavailable):
-        return commit
-    for kind, change in changes.items():
-        if isinstance(change, Unavailable):
-            return Unavailable(unavailable=f"the {kind} changes were not kept: {change.unavailable}")
-    try:
-        if dirty := _list_dirty_submodules(root):
-            return Unavailable(unavailable=f"the submodule {dirty[0]} has changes of its own, which are not kept")
-        hidden = _list_hidden(root)
-        if not changes and not hidden:
-            return run_git("rev-parse", f"{commit}^{{tree}}", cwd=root).strip()
-        with tempfile.TemporaryDirectory(prefix="repro_track-tree-") as name:
-            ran = hash_present(root, untracked=untracked, hidden=hidden, scratch=Path(name))
-            kept = _hash_kept(root, commit=commit, changes=changes, folder=folder, scratch=Path(name))
-    except (subprocess.CalledProcessError, OSError, ReproTrackError) as error:
-        reason = describe_git_error(error) if isinstance(error, subprocess.CalledProcessError) else first_line(error)
-        return Unavailable(unavailable=f"git cannot put it together again: {reason}")
-    if ran != kept:
-        return Unavailable(unavailable=f"the commit and the kept changes give tree {kept}, and {ran} ran")
-    return ran
+def _list_cautions(parts: list[_Captured], *, referred: list[ReferredFile], left_out: Mapping[str, str]) -> list[str]:
+    """Say what of the source is not kept with the run although the tree is proven."""
+    cautions = []
+    for part in parts:
+        if isinstance(part.bundle, Unavailable):
+            where = f" of {part.path}" if part.path else ""
+            cautions.append(f"the bundle{where} that was asked for was not made: {part.bundle.unavailable}")
+    sayings = {
+        "lfs": "kept by git LFS and not with the run",
+        "encrypted": "encrypted in the repository and not kept with the run",
+        "ignored": "ignored by git and not kept with the run",
+    }
+    for why, saying in sayings.items():
+        if names := [one.path for one in referred if one.why == why]:
+            cautions.append(f"{saying}, only the digest is: {_name(names)}; a replay takes it from the clone")
+    if left_out:
+        cautions.append(f"not kept with the run: {_name([f'{name} ({reason})' for name, reason in left_out.items()])}")
+    return cautions
 
 
-def _list_dirty_submodules(root: Path) -> list[str]:
-    if not (root / ".gitmodules").is_file():
-        return []
-    lines = run_git("status", "--porcelain=v2", "-z", "--untracked-files=no", cwd=root).split("\0")
-    fields = (line.split(" ", 8) for line in lines if line.startswith("1 "))
-    return [words[8] for words in fields if words[2].startswith("S") and words[2][2:] != ".."]
-
-
-def _list_hidden(root: Path) -> list[str]:
-    """List tracked files that git was told not to look at (assume-unchanged, skip-worktree): no diff shows their
-    changes."""
-    entries = run_git("ls-files", "-v", "-z", cwd=root).split("\0")
-    names = [entry[2:] for entry in entries if entry and (entry[0].islower() or entry[0] == "S")]
-    return [name for name in names if (root / name).is_file()]  # those of a sparse checkout are not there
-
-
-def hash_present(root: Path, *, untracked: list[str], hidden: list[str], scratch: Path) -> str:
-    """Hash the working tree as it is: the tracked files, hidden ones too, and the untracked ones that are named."""
-    variables = scratch_variables(root, scratch=scratch, index="present")
-    index = root / run_git("rev-parse", "--git-path", "index", cwd=root).strip()
-    if index.is_file():
-        shutil.copy2(index, scratch / "present")  # with its time: git looks again into files that are no older
-    for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
-        run_git("update-index", flag, "-z", "--stdin", cwd=root, variables=variables, given=join_names(hidden))
-    run_git("add", "--update", "--", ".", cwd=root, variables=variables)
-    run_git("update-index", "--add", "-z", "--stdin", cwd=root, variables=variables, given=join_names(untracked))
-    return run_git("write-tree", cwd=root, variables=variables).strip()
-
-
-def _hash_kept(root: Path, *, commit: str, changes: Mapping[str, Known[str]], folder: Path, scratch: Path) -> str:
-    """Hash what the commit and the kept changes give, exactly as a replay would put them together."""
-    variables = scratch_variables(root, scratch=scratch, index="kept")
-    run_git("read-tree", commit, cwd=root, variables=variables)
-    for kind in ("staged", "unstaged"):
-        if kind in changes:
-            patch = str((folder / name_kept_change(kind)).absolute())
-            run_git("apply", "--cached", "--whitespace=nowarn", patch, cwd=root, variables=variables)
-    if "untracked" in changes:
-        files = scratch / "files"
-        names = unpack_untracked(folder / name_kept_change("untracked"), files)
-        words = (f"--work-tree={files}", "update-index", "--add", "-z", "--stdin")
-        git_folder = root / run_git("rev-parse", "--git-dir", cwd=root).strip()
-        run_git(f"--git-dir={git_folder}", *words, cwd=files, variables=variables, given=join_names(names))
-    return run_git("write-tree", cwd=root, variables=variables).strip()
+def _name(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

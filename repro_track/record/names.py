@@ -14,7 +14,8 @@ CHILD_CONFIG_NAME = "config.json"
 OUTPUT_TENSORS_NAME = "outputs/outputs.safetensors"
 LATENTS_NAME = "outputs/latents.safetensors"
 STATES_NAME = "inputs/generator_states.safetensors"
-BUNDLE_NAME = "source/repository.bundle"
+SOURCE_FOLDER = "source"
+BUNDLE_FILE = "repository.bundle"
 NOTEBOOK_NAME = "source/notebook.ipynb"
 OLD_NOTEBOOK_NAME = "source/notebook.py"
 """The cells of a notebook as one Python file, as up to schema 3."""
@@ -24,6 +25,16 @@ SIDE_BY_SIDE_NAME = "side_by_side.png"
 SHEET_NAME = "contact_sheet.png"
 MANIFEST_NAME = "SHA256SUMS"
 SWEEP_NAME = "sweep.json"
+
+
+def name_inside(number: int) -> str:
+    """Name the folder below `source/` that holds what is kept of a repository inside; 0: the outer one, which has none
+    of its own.
+
+    >>> name_inside(0), name_inside(2)
+    ('', 'inside/2')
+    """
+    return f"inside/{number}" if number else ""
 
 
 def name_call(index: int) -> str:

@@ -119,7 +119,8 @@ _ROWS = (
     Row(r"calls\.\d+\.(trace|drawn)\..*", None),
     Row(r"seeds\.closed|seeds\..*state_after.*|seeds\..*\.(moved|drawn_at.*|while_loading)|seeds\..*made_by", None),
     Row(r"calls\.\d+\.(name_or_path|index|stage)|calls\.\d+\.inputs\..*\.(file|origin)|.*\.location|command\..*", None),
-    Row(r"source\.(repository|branch|remote|bundle|dirty).*", None),
+    Row(r"source\.(repository|branch|remote|bundle|dirty|cautions).*", None),
+    Row(r"source\.submodules\..*\.(remote|bundle_sha256)", None),
     Row(r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*)", None),
     Row(r"environment\.(torch\.parallel_info|variables\.PYTHONPATH|packages\..*\.imported_from)", None),
     Row(r"config\.resolved\.(store|tolerance|name|log|sweep|embed|picture_format)(\..*)?", None),
@@ -182,8 +183,8 @@ def find_factor(place: str) -> str | None:
 
 
 _LISTED_BY_NAME = {
-    "adapter_files", "adapters", "components", "generators", "global_generators", "inputs", "packages", "submodules",
-    "weights",
+    "adapter_files", "adapters", "components", "generators", "global_generators", "inputs", "packages", "referred",
+    "submodules", "weights",
 }  # fmt: skip
 
 

@@ -273,19 +273,47 @@ class Environment(Part):
     container: tuple[str, ...]
 
 
-class Submodule(Part):
-    """A git submodule: its path in the repository, and the commit that was checked out."""
+class ReferredFile(Part):
+    """A file of the source of which only the digest is kept: a replay takes it from the clone.
+
+    `why`: `lfs` (its content is kept by git LFS; its pointer is part of the tree), `encrypted` (a filter encrypts it on
+    its way into the repository), `ignored` (a config file that git ignores).
+    """
 
     path: str
-    commit: str
+    sha256: str
+    size_bytes: int
+    why: Literal["lfs", "encrypted", "ignored"]
+
+
+class Submodule(Part):
+    """A repository inside the repository: its path, and the commit that was checked out in it (unavailable: it has none
+    yet).
+
+    `is_clone`: the outer repository does not know it, it only lies there. `changes`, `tree` and `bundle_sha256` are as
+    in `Source`; `None`: they were not looked at, because an earlier version wrote the record.
+    """
+
+    path: str
+    commit: Known[str]
+    is_clone: bool = False
+    remote: Known[str] | None = None
+    changes: dict[str, Known[str]] = {}
+    tree: Known[str] | None = None
+    bundle_sha256: Known[str] | None = None
 
 
 class Source(Part):
     """The code: a commit and what differed from it; outside a repository the entry script alone.
 
-    `changes` maps `staged`, `unstaged` and `untracked` to the sha256 of the artifact under `source/` (absent: no such
-    change; unavailable: too large, or it holds what looks like a secret). `left_out` names untracked files not kept.
-    `tree` is git's hash of what ran, and proven: the commit and the changes that were kept give the same one.
+    `changes` maps kinds of changes to the sha256 of the artifact under `source/` (absent: no such change; unavailable:
+    too large, or it holds what looks like a secret): `staged`, `unstaged`, `untracked` (files that git does not know,
+    and ignored ones that ran), `converted` (tracked files that git had converted, as they lay on disk), `absent` (names
+    of tracked files that a sparse checkout had left out). `left_out` names files not kept.
+    `submodules` has all repositories inside that were there. `referred` has files of which the digest alone is kept,
+    `ignored` those in `untracked` that git ignores.
+    `tree` is git's hash of what lay on disk, and proven: the commit and the changes that were kept give the same one.
+    `cautions` were said when the source was captured; they are among those of the record.
     """
 
     repository: Known[str]
@@ -298,7 +326,10 @@ class Source(Part):
     submodules: tuple[Submodule, ...]
     script_sha256: Known[str]
     tree: Known[str]
-    bundle_sha256: str | None = None
+    bundle_sha256: Known[str] | None = None
+    referred: tuple[ReferredFile, ...] = ()
+    ignored: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
 
 class WeightFile(Part):

@@ -193,6 +193,6 @@ def _judge_replayable(
         reasons.append(command.script.unavailable)
     if withheld:
         reasons.append("it has what looks like secrets, which were withheld: " + ", ".join(withheld))
-    if not command.is_config and isinstance(source.commit, str) and isinstance(source.tree, Unavailable):
+    if not command.is_config and isinstance(source.repository, str) and isinstance(source.tree, Unavailable):
         reasons.append(f"its source does not come back: {source.tree.unavailable}")
     return Replayable(yes=not reasons, reasons=tuple(reasons))

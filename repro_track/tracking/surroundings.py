@@ -15,7 +15,7 @@ from typing import Any
 from repro_track.capture.command import find_repository_place, find_script
 from repro_track.capture.machine import capture_environment, capture_torch_build
 from repro_track.capture.packages import capture_packages
-from repro_track.capture.source import capture_source
+from repro_track.capture.source import capture_source, list_imported_files
 from repro_track.config.locations import list_written_paths
 from repro_track.determinism import numerics
 from repro_track.determinism.global_generators import GlobalsWatch, guarded_globals
@@ -123,5 +123,6 @@ def _capture_source(command: Command, *, folder: RunFolder, store_uri: str, bund
         place=find_repository_place(command),
         folder=folder.path / "source",
         exclude=list_written_paths(store_uri),
+        ran=list_imported_files(),
         bundle=bundle,
     )

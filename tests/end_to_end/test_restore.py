@@ -291,16 +291,19 @@ def test_a_link_to_the_repository_does_not_lead_to_the_present_code(project, pyt
 
 
 def test_what_cannot_come_back_is_said_when_it_is_recorded(project, python, read_record):
-    """A change that git hides, and a submodule with changes of its own, make a run not replayable at once, with the
-    reason; the same tree without them is replayable."""
+    """A repository inside the tree that git cannot read makes a run not replayable at once, with the reason; the same
+    tree with a change that git hides is replayable."""
     helper = project.root / "helper.py"
     project.git("update-index", "--assume-unchanged", "helper.py")
     helper.write_text("ETA = 0.9  # git status does not show this\n")
-    run = python("script.py", cwd=project.root)
-    recorded = read_record(run.run_id)
+    project.git("clone", "--quiet", str(project.root), "vendor")
+    index = project.root / "vendor" / ".git" / "index"
+    content = index.read_bytes()
+    index.write_bytes(b"garbage")
+    recorded = read_record(python("script.py", cwd=project.root).run_id)
     assert not recorded.replayable.yes
-    assert "give tree" in recorded.replayable.reasons[0]
-    helper.write_text(HELPER)
+    assert "vendor" in recorded.replayable.reasons[0]
+    index.write_bytes(content)
     assert read_record(python("script.py", cwd=project.root).run_id).replayable.yes
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from repro_track.capture.source import capture_source
 from repro_track.record.schema import Unavailable
-from tests.unit.capture.trees import capture
+from tests.unit.capture.trees import capture, restore
 
 
 def test_a_clean_tree_is_a_commit_and_nothing_else(git, tmp_path):
@@ -149,23 +149,28 @@ def test_the_tree_of_a_clean_commit_is_its_own(git, tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
-def test_a_change_that_git_hides_is_noticed(git, tmp_path, flag):
-    """A tracked file that git was told not to look at and that was changed makes the tree unproven; unchanged, it does
-    not."""
+def test_a_change_that_git_hides_is_kept(git, tmp_path, flag):
+    """A tracked file that git was told not to look at comes back as it was changed; unchanged, there is no change."""
     git("update-index", flag, "kept.txt")
-    assert isinstance(capture(git, tmp_path).tree, str)
+    assert capture(git, tmp_path / "a").changes == {}
     (git.root / "kept.txt").write_text("hidden\n")
-    source = capture(git, tmp_path)
-    assert not source.dirty
-    assert "ran" in source.tree.unavailable
+    source = capture(git, tmp_path / "b")
+    assert source.dirty
+    assert (restore(git, tmp_path / "b", source) / "kept.txt").read_text() == "hidden\n"
 
 
-def test_a_submodule_with_changes_is_noticed(git, tmp_path):
-    """A change inside a submodule is in no diff: the tree is unproven, and the submodule named."""
+def test_a_submodule_with_changes_comes_back(git, tmp_path):
+    """Changes inside a submodule, its untracked files too, are kept with it and come back; the outer repository has no
+    change of its own."""
     other = tmp_path / "other"
     subprocess.run(["git", "clone", "--quiet", git.root, other], check=True)
-    git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", str(other), "sub")
+    git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", str(other), "a sub")
     git("commit", "--quiet", "-m", "sub")
-    assert isinstance(capture(git, tmp_path).tree, str)
-    (git.root / "sub" / "kept.txt").write_text("changed\n")
-    assert "sub" in capture(git, tmp_path).tree.unavailable
+    assert isinstance(capture(git, tmp_path / "a").tree, str)
+    (git.root / "a sub" / "kept.txt").write_text("changed\n")
+    (git.root / "a sub" / "new.txt").write_text("new\n")
+    source = capture(git, tmp_path / "b")
+    assert (source.changes, set(source.submodules[0].changes)) == ({}, {"unstaged", "untracked"})
+    target = restore(git, tmp_path / "b", source)
+    assert (target / "a sub" / "kept.txt").read_text() == "changed\n"
+    assert (target / "a sub" / "new.txt").read_text() == "new\n"

@@ -11,8 +11,8 @@ def capture(git, tmp_path, **options):
 def restore(git, tmp_path, source, *, places=None, name="restored"):
     plan = make_source_plan(source, places=[git.root] if places is None else places)
     target = tmp_path / name / "source"
-    target.parent.mkdir()
-    (tmp_path / "recorded").mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True)
+    (tmp_path / "recorded").mkdir(parents=True, exist_ok=True)
     if (tmp_path / "kept").exists() and not (tmp_path / "recorded" / "source").exists():
         (tmp_path / "recorded" / "source").symlink_to(tmp_path / "kept")
     restore_source(plan, kept=tmp_path / "recorded", target=target)

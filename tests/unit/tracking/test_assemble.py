@@ -120,7 +120,7 @@ def test_who_drew_is_said_of_what_moved(assemble, record):
 )
 def test_a_run_that_cannot_be_replayed_says_why(assemble, record, changes, reason):
     """What keeps a run from being started again is named; the same parts in the run of a config are no reason."""
-    commit = {"tree": Unavailable(unavailable="too large"), "commit": "0" * 40} if "too large" in reason else {}
+    commit = {"tree": Unavailable(unavailable="too large"), "repository": "/x"} if "too large" in reason else {}
     seen = Seen(
         record.environment,
         record.source.model_copy(update=commit),
