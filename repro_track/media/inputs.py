@@ -1,7 +1,7 @@
 """What a call is given: kept by content, and put back on a replay.
 
-It never keeps code: a function, an open file or any other object that bytes do not describe is refused by its name,
-before anything runs. It never changes a value.
+It never keeps code: a function, an open file or any other object that bytes do not describe is left to the code that
+made it, and named. It never changes a value.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from repro_track.errors import RecordError, ReplayError, UsageError, first_line
+from repro_track.errors import RecordError, ReplayError, first_line
 from repro_track.record.schema import Input
 from repro_track.tensors.digests import digest_tensor
 from repro_track.tensors.host import (
@@ -51,21 +51,17 @@ def walk_leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def keep_inputs(arguments: Mapping[str, Any], *, folder: Path, origins: Mapping[str, str]) -> tuple[Input, ...]:
-    """Keep every picture, array and tensor of a call, each content once, and refuse what cannot be kept.
+    """Keep every picture, array and tensor of a call, each content once.
 
     Args:
         arguments: those that the call was given, without its generators.
         folder: the run's folder; files go to `inputs/` in it.
         origins: where values were loaded from, by place.
-
-    Raises:
-        UsageError: an argument holds something that bytes do not describe. Nothing was written then.
     """
-    leaves = list(walk_leaves(arguments, ""))
-    for place, value in leaves:
-        _check_storable(place, value)
     kept = []
-    for place, value in leaves:
+    for place, value in walk_leaves(arguments, ""):
+        if _name_unstorable(value) is not None:
+            continue
         if is_torch_tensor(value) or isinstance(value, (np.ndarray, Image.Image)):
             origin = origins.get(place) or next(
                 (text for of, text in origins.items() if place.startswith(f"{of}.")), None
@@ -77,25 +73,26 @@ def keep_inputs(arguments: Mapping[str, Any], *, folder: Path, origins: Mapping[
 _PLAIN = (type(None), bool, int, float, str, Path, enum.Enum, np.generic, np.ndarray, Image.Image)
 
 
-def _check_storable(place: str, value: Any) -> None:
+def list_unstorable(arguments: Mapping[str, Any]) -> list[str]:
+    """List in sentences the arguments that bytes do not describe: functions, open files, other objects. A replay has
+    them from the code that makes them, and only from that."""
+    return [
+        f"The argument {place} is {found}, which is not stored with the run: a replay has it from the code alone."
+        for place, value in walk_leaves(arguments, "")
+        if (found := _name_unstorable(value)) is not None
+    ]
+
+
+def _name_unstorable(value: Any) -> str | None:
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
-        found = "an array of Python objects"
-    elif isinstance(value, _PLAIN) or is_torch_tensor(value) or type(value).__module__ == "torch":
-        return  # the last: a dtype, a device, a memory format
-    elif callable(value) and hasattr(value, "__name__"):
-        found = f"the function {value.__name__}"
-    elif hasattr(value, "read") and hasattr(value, "close"):
-        found = f"an open file ({getattr(value, 'name', '') or type(value).__name__})"
-    else:
-        found = f"a {type(value).__module__}.{type(value).__qualname__}"
-    raise UsageError(
-        f"the argument {place} is {found}, which cannot be stored with the run",
-        expected="numbers, text, pictures, arrays, tensors, and lists and dicts of them: "
-        "a replay has to bring them back",
-        advice="call the pipeline without it; every step is traced anyway"
-        if "callback" in place
-        else "give its content instead",
-    )
+        return "an array of Python objects"
+    if isinstance(value, _PLAIN) or is_torch_tensor(value) or type(value).__module__ == "torch":
+        return None  # the last: a dtype, a device, a memory format
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}"
+    if hasattr(value, "read") and hasattr(value, "close"):
+        return f"an open file ({getattr(value, 'name', '') or type(value).__name__})"
+    return f"a {type(value).__module__}.{type(value).__qualname__}"
 
 
 def _keep(place: str, value: Any, *, folder: Path, origin: str | None) -> Input:

@@ -5,6 +5,7 @@ It never draws from one, and leaves those that the caller gives as they are.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ def watch_generators(
         UsageError: seeds, or the generators of an earlier stage, and images do not agree.
     """
     given = bound.get("generator")
+    if given is None:
+        given = _copy_of_state(bound.get("state"))
     if given is not None:
         generators = list(given) if isinstance(given, (list, tuple)) else [given]
     elif "generator" in bound:
@@ -87,6 +90,12 @@ def watch_generators(
         generators = []
     replayed.restore_generators(generators, call=index)
     return GeneratorWatch(name_call(index), generators, made_by="repro_track" if given is None else "caller"), seeding
+
+
+def _copy_of_state(state: Any) -> Any:
+    """Copy the generators that the state of a modular pipeline goes on with, as its call would; `None`: it has none."""
+    values = getattr(state, "values", None)
+    return copy.deepcopy(values.get("generator")) if isinstance(values, Mapping) else None
 
 
 def _make_generators(

@@ -174,7 +174,8 @@ class ReplayedBlock(Replayed):
         changed = {change.partition("=")[0].removeprefix("call.") for change in self.settings.changes}
         return restore_inputs(
             given,
-            recorded=recorded.arguments,
+            # before schema 4 what was behind **kwargs stood in an argument of that name
+            recorded={**(recorded.arguments.get("kwargs") or {}), **recorded.arguments},
             inputs=recorded.inputs,
             folder=self._handover.folder,
             wanted=lambda one: (every or one.origin is not None) and one.name.partition(".")[0] not in changed,

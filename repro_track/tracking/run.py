@@ -22,7 +22,7 @@ from repro_track.determinism.global_generators import list_moved, read_globals, 
 from repro_track.determinism.numerics import capture_state
 from repro_track.errors import UsageError
 from repro_track.media.files import load_files
-from repro_track.media.inputs import keep_inputs
+from repro_track.media.inputs import keep_inputs, list_unstorable
 from repro_track.media.outputs import list_outputs
 from repro_track.pipelines.arguments import bind_arguments, list_parameters
 from repro_track.pipelines.call import make_call
@@ -159,8 +159,7 @@ class TrackedRun:
             what the pipeline returns, untouched; with `batch=independent` the results of all images, put together.
 
         Raises:
-            UsageError: the pipeline has no such argument, an argument cannot be stored, or the number of images and
-                seeds do not agree.
+            UsageError: the pipeline has no such argument, or the number of images and seeds do not agree.
         """
         return self.call_pipeline(pipe, arguments)
 
@@ -186,6 +185,7 @@ class TrackedRun:
         arguments, origins = load_files(arguments, parameters=list_parameters(pipe))
         given = {name: value for name, value in arguments.items() if name != "generator"}
         inputs = keep_inputs(given, folder=self._folder.path, origins=origins)
+        self._kept.cautions += list_unstorable(given)
         bound = bind_arguments(pipe, arguments)
         generators, self._seeding = watch_generators(
             pipe, bound, index=index, seeding=self._seeding, options=options, replayed=replayed

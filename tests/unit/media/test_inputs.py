@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from repro_track.errors import ReplayError, UsageError
-from repro_track.media.inputs import keep_inputs, restore_inputs, to_plain, walk_leaves
+from repro_track.errors import ReplayError
+from repro_track.media.inputs import keep_inputs, list_unstorable, restore_inputs, to_plain, walk_leaves
 from tests.pictures import make_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 4), dtype=np.uint8)
@@ -153,15 +153,25 @@ def a_callback(pipe, step, timestep, values):
         (lambda folder: iter([1]), "iterator"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_by_name(make, named, tmp_path):
-    """A function, an open file, an object: refused with its place and what it is, and nothing is written."""
-    with pytest.raises(UsageError) as caught:
-        keep_inputs(
-            {"image": make_picture(mode="RGB"), "x": {"y": [make(tmp_path)]}}, folder=tmp_path / "run", origins={}
-        )
-    assert "x.y.0" in caught.value.found
-    assert named in caught.value.found
-    assert not (tmp_path / "run").exists()
+def test_what_cannot_be_kept_is_said_by_name(make, named, tmp_path):
+    """A function, an open file, an object: named with its place and what it is, and all else is kept."""
+    arguments = {"image": make_picture(mode="RGB"), "x": {"y": [make(tmp_path)]}}
+    (sentence,) = list_unstorable(arguments)
+    assert "x.y.0" in sentence
+    assert named in sentence
+    assert [one.name for one in keep_inputs(arguments, folder=tmp_path / "run", origins={})] == ["image"]
+
+
+def test_rows_of_pictures_are_pictures(tmp_path):
+    """Pictures in a list of lists are kept each by its own place, with a gap where there is none, and come back so."""
+    row = [make_picture(mode="RGB"), None, make_picture(mode="L")]
+    kept = keep_inputs({"image": [row, row]}, folder=tmp_path, origins={})
+    assert [(one.name, one.kind) for one in kept] == [
+        (f"image.{line}.{column}", "picture") for line in (0, 1) for column in (0, 2)
+    ]
+    recorded = {"image": to_plain([row, row])}
+    back = restore_inputs({}, recorded=recorded, inputs=kept, folder=tmp_path, wanted=lambda one: True)["image"]
+    assert [[one and one.mode for one in line] for line in back] == [["RGB", None, "L"]] * 2
 
 
 def test_plain_things_are_no_inputs(tmp_path):
@@ -176,6 +186,7 @@ def test_plain_things_are_no_inputs(tmp_path):
         "g": {2, 3},
     }
     assert keep_inputs(plain, folder=tmp_path, origins={}) == ()
+    assert list_unstorable(plain) == []
 
 
 def test_leaves_are_walked_with_their_places():

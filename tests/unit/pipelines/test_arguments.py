@@ -3,11 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMPipeline, ModularPipeline
+from diffusers import (
+    DDIMPipeline,
+    KandinskyInpaintPipeline,
+    KandinskyV22InpaintPipeline,
+    LTXLatentUpsamplePipeline,
+    ModularPipeline,
+)
 from diffusers.modular_pipelines import FluxAutoBlocks, FluxModularPipeline
 from PIL import Image
 
 from repro_track.errors import UsageError
+from repro_track.media.files import load_files
 from repro_track.pipelines.arguments import (
     bind_arguments,
     choose_batch_argument,
@@ -101,6 +108,24 @@ def test_how_a_pipeline_makes_several_is_read_from_its_signature(name, batch, se
     """The batch argument, and whether a list of generators is taken, are told by the pipeline's own signature."""
     pipe = zoo.ZOO[name].build()
     assert (choose_batch_argument(pipe), takes_several_generators(pipe)) == (batch, several)
+
+
+def test_the_frames_of_a_video_pipeline_are_one_video():
+    """diffusers' own pipeline that takes the frames of a video first makes one video of them."""
+    pipe = object.__new__(LTXLatentUpsamplePipeline)
+    bound = bind_arguments(pipe, {"video": [Image.new("RGB", (32, 32))] * 5})
+    assert next(iter(bound)) == "video"
+    assert count_images(bound) == 1
+
+
+def test_a_mask_of_numbers_is_an_array_where_the_pipeline_wants_one(tmp_path):
+    """diffusers' own pipeline that takes a mask as an array, and no tensor beside a picture, gets a .npy file as
+    one."""
+    np.save(tmp_path / "mask.npy", np.ones((8, 8), dtype=np.float32))
+    for kind in (KandinskyInpaintPipeline, KandinskyV22InpaintPipeline):
+        words = {"mask_image": str(tmp_path / "mask.npy")}
+        loaded, _ = load_files(words, parameters=list_parameters(object.__new__(kind)))
+        assert isinstance(loaded["mask_image"], np.ndarray)
 
 
 # --- what is behind **kwargs

@@ -120,3 +120,17 @@ def test_stages_go_on_with_the_same_generators(make_options):
     first, seeding = watch(TakesSeveral(), single, prompt=two, generator=None)
     second, _ = watch(TakesSeveral(), single, seeding=seeding, index=1, prompt=two, generator=None)
     assert first.generators[0] is not second.generators[0]
+
+
+def test_the_generator_of_a_state_goes_on_as_its_copy(make_options):
+    """A modular pipeline that goes on from a state has the state's generator, copied as its call copies it, and none of
+    ours; a state without one gets ours."""
+    options, replayed = make_options(seed=3), Replayed()
+    own = torch.Generator().manual_seed(9)
+    for values, maker, seed in (({"generator": own}, "caller", 9), ({}, "repro_track", 3)):
+        bound = {"prompt": "a", "generator": None, "state": type("State", (), {"values": values})()}
+        watch, _ = watch_generators(
+            None, bound, index=0, seeding=begin_seeding(options, replayed=replayed), options=options, replayed=replayed
+        )
+        assert (watch.made_by, watch.seeds) == (maker, [seed])
+        assert watch.generators[0] is not own

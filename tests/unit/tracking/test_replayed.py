@@ -7,8 +7,10 @@ import sys
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from PIL import Image
 
 from repro_track.errors import ReplayError
+from repro_track.media.inputs import keep_inputs
 from repro_track.record.choice import Choice, Focus
 from repro_track.record.handover import Handover, SecondCall, Settings
 from repro_track.record.schema import WeightFile
@@ -242,3 +244,16 @@ def test_videos_are_told(make_replayed, record):
     one = record.outputs[0].model_copy(update={"kind": "video", "name": "images.0"})
     assert make_replayed(expected=record.model_copy(update={"outputs": (one,)})).list_videos() == ("images.0",)
     assert make_replayed().list_videos() == Replayed().list_videos() == ()
+
+
+def test_inputs_behind_any_keyword_of_an_old_record_come_back(make_replayed, record, tmp_path):
+    """Before schema 4 an argument that only **kwargs takes stood in one of that name: it comes back by its own."""
+    replayed = make_replayed(choice=EVERYTHING)
+    picture = Image.new("RGB", (2, 2), "red")
+    inputs = keep_inputs({"extra": [picture, picture]}, folder=replayed._handover.folder, origins={})
+    call = record.calls[0].model_copy(
+        update={"arguments": {"kwargs": {"extra": [{}, {}]}, "prompt": "a"}, "inputs": inputs}
+    )
+    replayed = make_replayed(expected=record.model_copy(update={"calls": (call,)}), choice=EVERYTHING)
+    back = replayed.restore_arguments({}, call=0)["extra"]
+    assert [one.tobytes() for one in back] == [picture.tobytes()] * 2
