@@ -8,6 +8,7 @@ or changes anything.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import sys
 import sysconfig
@@ -285,6 +286,23 @@ def read_process_name() -> str | None:
 def read_rank() -> str | None:
     """Read the rank of this process among those of a launcher; `None`: there is one process."""
     return f"rank {os.environ['RANK']}" if read_world_size(os.environ) > 1 else None
+
+
+def read_launch_key() -> str | None:
+    """Read a key that all processes share which one launcher started: the process that did, and when that began.
+    `None`: there is one process, or it cannot be read."""
+    if read_rank() is None:
+        return None
+    try:
+        import psutil
+    except ImportError:
+        return None
+    try:
+        above = psutil.Process(os.getppid())
+        began = int(above.create_time() * 100)
+    except psutil.Error:
+        return None
+    return f"{re.sub(r'[^A-Za-z0-9]', '_', platform.node())}-{above.pid}-{began}"
 
 
 def read_world_size(variables: Mapping[str, str]) -> int:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from repro_track.errors import ReproTrackError, StoreError, first_line
 from repro_track.store.stored_run import StoredRun
 
-VERSION = 1
+VERSION = 2
 """Both sides speak this one; it is counted up with every change of a message."""
 
 _CLASSES: list[type[ReproTrackError]] = [ReproTrackError, *ReproTrackError.__subclasses__()]
@@ -25,7 +25,8 @@ _ADVICE = "run again; if it comes back, check that one version of repro_track al
 
 @dataclass(frozen=True)
 class Address:
-    """Where a run is to be logged and as what."""
+    """Where a run is to be logged and as what. `launch` is a key that the processes of one launcher share; `None`: there
+    is one process."""
 
     uri: str
     experiment: str
@@ -34,6 +35,7 @@ class Address:
     source: str
     folder: str
     parent_id: str | None = None
+    launch: str | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from repro_track.record.reading import read_record, render_record
 from repro_track.record.schema import Replayable
 from repro_track.store.client import Store
 from repro_track.store.filing import log_folder
+from repro_track.store.launches import end_parent, find_parent
 from repro_track.store.messages import (
     Address,
     Done,
@@ -56,7 +57,8 @@ def serve(stream: IO[str], *, reply: Callable[[Message], None]) -> None:
             raise make_order_error(other, expected=Open)
     match read_message(stream):
         case Start():
-            run = _start_run(store, address)
+            parent_id = find_parent(store, address)
+            run = _start_run(store, address, parent_id=parent_id)
             reply(Started(run))
         case None:  # it ended before there was anything to show
             return
@@ -67,20 +69,24 @@ def serve(stream: IO[str], *, reply: Callable[[Message], None]) -> None:
     match read_message(stream):
         case Log(description):
             log_folder(store, run, folder=Path(address.folder), description=description)
+            if parent_id is not None:
+                end_parent(store, address, parent_id=parent_id)
             reply(Done())
         case None:  # our run's process is gone
             log_as_killed(store, run, folder=Path(address.folder))
+            if parent_id is not None:
+                end_parent(store, address, parent_id=parent_id)
         case other:
             raise make_order_error(other, expected=Log)
 
 
-def _start_run(store: Store, address: Address) -> StoredRun:
+def _start_run(store: Store, address: Address, *, parent_id: str | None) -> StoredRun:
     return store.start_run(
         experiment=address.experiment,
         name=address.name,
         user=address.user,
         source=address.source,
-        parent_id=address.parent_id,
+        parent_id=parent_id,
     )
 
 

@@ -62,7 +62,8 @@ def name_run(options: Options, *, command: Command, root: int) -> str:
     if options.name:
         return options.name.encode("utf-8", "backslashreplace").decode()
     stem = options.stem or _name_program(command)
-    return f"{stem}-seed{root}"
+    process = f"-{command.process.replace(' ', '')}" if command.process else ""
+    return f"{stem}-seed{root}{process}"
 
 
 def _name_program(command: Command) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from repro_track.capture.command import capture_command, count_block, make_config_command, read_own_process
 from repro_track.capture.hash_order import list_hash_cautions
+from repro_track.capture.launch import read_launch_key
 from repro_track.capture.machine import read_user
 from repro_track.config.locations import resolve_store_uri
 from repro_track.determinism.global_generators import list_moved, read_globals, write_globals
@@ -333,4 +334,5 @@ def _make_address(options: Options, *, command: Command, root: int, store_uri: s
         source=redact_text(command.script) if isinstance(command.script, str) else "repro-track run",
         folder=str(folder.path),
         parent_id=options.parent_id,
+        launch=read_launch_key(),
     )

@@ -85,11 +85,21 @@ def test_a_job_of_joblibs_is_the_app_that_was_started(project, python, cli, arti
 
 
 def test_every_rank_is_a_run_and_a_replay_starts_all(project, start, cli, artifacts):
-    """`python -O` and `torchrun` with two processes: each is a run, and one replays with both started again."""
+    """`python -O` and `torchrun` with two processes: each is a run, both under one, and one replays with both started
+    again."""
+    from mlflow import MlflowClient
+
+    from repro_track.config.locations import default_store_uri
+
     words = ["--nproc_per_node=2", "ranks.py", "1"]
     runs = read_ids(start(sys.executable, "-O", BIN / "torchrun", *words, cwd=project.root))
     found = {read_record(artifacts(run) / "record.json").command.process: run for run in runs}
     assert set(found) == {"rank 0", "rank 1"}
+    client = MlflowClient(tracking_uri=default_store_uri())
+    parents = {client.get_run(run).data.tags["mlflow.parentRunId"] for run in runs}
+    assert len(parents) == 1
+    parent = client.get_run(*parents)
+    assert (parent.info.status, parent.data.tags["repro_track.sweep"]) == ("FINISHED", "2")
     assert cli("replay", found["rank 1"]).out.strip() == "bit-exact"
 
 

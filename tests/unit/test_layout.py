@@ -12,6 +12,7 @@ ELSEWHERE = {
     "attempt/log.py": ("tests/end_to_end/test_first_light.py", "writes into a store"),
     "lookup/from_picture.py": ("tests/lookup/test_from_a_picture.py", "searches a store"),
     "run/__main__.py": ("tests/end_to_end/test_first_light.py", "is the child of every replay of a config"),
+    "store/launches.py": ("tests/end_to_end/test_launch.py", "writes into a store, for several processes"),
     "store/outbox.py": ("tests/integration/test_outbox.py", "starts the other process"),
 }
 

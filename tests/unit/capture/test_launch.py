@@ -16,6 +16,7 @@ from repro_track.capture.launch import (
     is_installed,
     list_ancestors,
     list_code,
+    read_launch_key,
     read_rank,
     take_apart,
 )
@@ -244,6 +245,19 @@ def test_a_rank_is_that_of_several_processes(monkeypatch):
     for size, rank in (("2", "rank 1"), ("1", None), ("two", None)):
         monkeypatch.setenv("WORLD_SIZE", size)
         assert read_rank() == rank
+
+
+def test_the_processes_of_one_launch_share_a_key(monkeypatch):
+    """The key is that of the process that started them, which is the same as long as it lives; one process alone has
+    none."""
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    key = read_launch_key()
+    assert f"-{os.getppid()}-" in key
+    monkeypatch.setenv("RANK", "0")
+    assert read_launch_key() == key
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert read_launch_key() is None
 
 
 def test_the_code_on_the_stack_is_somebodys_own():
