@@ -6,8 +6,9 @@
         images = run(pipe, prompt="a cat").images
     print(run.run_id)
 
-Importing this loads neither torch nor mlflow: the public names are loaded when they are first used. In a notebook it is
-noted from here on which cells fail.
+Importing this loads neither torch nor mlflow: the public names are loaded when they are first used. From here on it is
+seen which files of weights are opened, so import it before models are loaded; in a notebook it is noted which cells
+fail.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from repro_track.config.locations import replay_folder
+from repro_track.tensors.opened import watch_files
 from repro_track.version import __version__
+
+watch_files()
+if replay_folder() is not None:
+    import_module("repro_track.tracking.pinned").pin_hub()
 
 _PUBLIC = {
     "find_builtin": "repro_track.config.builtin",

@@ -54,7 +54,7 @@ def restore_recorded(attempt: Attempt) -> None:
         for name in list_kept_names(plan.code):
             load_into(found, name, attempt.recorded_folder / name)
         restore_source(plan.code, kept=attempt.recorded_folder, target=plan.move.new)
-        _link_ignored(record, move=plan.move)
+        _link_ignored(record, move=plan.move, replaced=_list_replaced(attempt))
         _link_left_out(record, move=plan.move)
         if handover.choice.restores("weights"):
             _check_restored_weights(record, move=plan.move)
@@ -80,20 +80,39 @@ def load_into(found: FoundRun, path: str, target: Path) -> None:
             shutil.copyfile(loaded, target)
 
 
-def _link_ignored(record: RunRecord, *, move: Move) -> None:
+def _list_replaced(attempt: Attempt) -> dict[Path, Path]:
+    """List the weight files for which files found elsewhere stand; none where the present ones are wanted."""
+    if not attempt.handover.choice.restores("weights"):
+        return {}
+    plans = attempt.plan.weights
+    return {Path(one.path): Path(one.source) for one in plans if one.source and Path(one.source).is_file()}
+
+
+def _link_ignored(record: RunRecord, *, move: Move, replaced: Mapping[Path, Path]) -> None:
     """Link into the restored source the weights that lie in the clone and are not part of its tree, because git ignores
-    them."""
+    them: whole folders, but where a file found elsewhere stands for one in it, or some of a folder are in the tree."""
     named = [Path(record.command.cwd) / call.name_or_path for call in record.calls if call.name_or_path]
-    for path in [*named, *(one.path.parent for one in list_weights(record))]:
-        if not path.is_relative_to(move.old) or not path.exists():
+    weights = list_weights(record)
+    for path in [*named, *(one.path.parent for one in weights)]:
+        missing = move.new / path.relative_to(move.old) if path.is_relative_to(move.old) else None
+        if missing is None or missing.exists():
             continue
-        missing = move.new / path.relative_to(move.old)
-        if missing.exists():
-            continue
-        while not missing.parent.exists():
-            missing = missing.parent
-        missing.symlink_to(move.old / missing.relative_to(move.new))
+        inside = {one: other for one, other in replaced.items() if one.is_relative_to(path)}
+        if inside:
+            _shadow_folder(path, replaced=inside, target=missing)
+        elif path.exists():
+            while not missing.parent.exists():
+                missing = missing.parent
+            missing.symlink_to(move.old / missing.relative_to(move.new))
         exclude_from_source(move.new, [str(missing.relative_to(move.new))])
+    for one in weights:
+        source = replaced.get(one.path, one.path)
+        if one.path.is_relative_to(move.old) and source.is_file():
+            target = move.new / one.path.relative_to(move.old)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(source.absolute())
+                exclude_from_source(move.new, [str(target.relative_to(move.new))])
 
 
 def _link_left_out(record: RunRecord, *, move: Move) -> None:
@@ -128,7 +147,7 @@ def _write_config(attempt: Attempt) -> None:
     """Write the resolved config for the child, with each pipeline pinned, and found where its weights are now."""
     plan, folder = attempt.plan, attempt.handover.folder
     resolved = decode_config(attempt.handover.expected.config.resolved)
-    replaced = {Path(one.path): Path(one.source) for one in plan.weights if one.source and Path(one.source).is_file()}
+    replaced = _list_replaced(attempt)
     for stage, pinned in plan.pipelines.items():
         config = resolved["stages"][stage] if stage else resolved
         config["pipeline"] = chosen = dict(pinned)
@@ -136,9 +155,10 @@ def _write_config(attempt: Attempt) -> None:
             base = Path(find_builtin(path.removeprefix(BUILTIN)) if path.startswith(BUILTIN) else path)
             inside = {one: other for one, other in replaced.items() if one.is_relative_to(base)}
             if inside:
-                chosen["path"] = str(
-                    _shadow_pipeline(base, replaced=inside, target=folder / f"pipeline-{stage or 'only'}")
-                )
+                _check_pipeline(base, replaced=inside)
+                target = folder / f"pipeline-{stage or 'only'}"
+                _shadow_folder(base, replaced=inside, target=target)
+                chosen["path"] = str(target)
         for wanted in config.get("adapters", {}).values():
             for adapter in wanted.values():
                 adapter["path"] = str(replaced.get(Path(adapter["path"]), adapter["path"]))
@@ -152,23 +172,37 @@ def _write_config(attempt: Attempt) -> None:
     (folder / CHILD_CONFIG_NAME).write_text(json.dumps(left, indent=1), encoding="utf-8")
 
 
-def _shadow_pipeline(base: Path, *, replaced: Mapping[Path, Path], target: Path) -> Path:
-    """Make a folder that looks like a saved pipeline, by links, in which some files are other ones.
+def _find_layout(base: Path, *, replaced: Mapping[Path, Path]) -> Path | None:
+    """Find the folder that is as a saved model's was: itself, else the one in which a file that was found has the same
+    place; `None`: there is none."""
+    if base.is_dir():
+        return base
+    for recorded, other in replaced.items():
+        inside = recorded.relative_to(base)
+        moved = other.parents[len(inside.parts) - 1]
+        if moved / inside == other and any((moved / name).is_file() for name in ("model_index.json", "config.json")):
+            return moved
+    return None
+
+
+def _check_pipeline(base: Path, *, replaced: Mapping[Path, Path]) -> None:
+    """Check that there is a folder with what a pipeline is made of besides its weights.
 
     Raises:
         ReplayError: the pipeline's folder is gone, and the weights that were found are not in another like it.
     """
-    if not base.is_dir():
-        recorded, other = next(iter(replaced.items()))
-        inside = recorded.relative_to(base)
-        moved = other.parents[len(inside.parts) - 1]
-        if moved / inside != other or not (moved / "model_index.json").is_file():
-            raise ReplayError(f"the pipeline's folder {base} is not there", expected="the folder that was loaded")
-    else:
-        moved = base
-    for file in sorted(moved.rglob("*")):
-        if file.is_file():
-            inside = file.relative_to(moved)
-            (target / inside).parent.mkdir(parents=True, exist_ok=True)
-            (target / inside).symlink_to(replaced.get(base / inside, file).absolute())
-    return target
+    layout = _find_layout(base, replaced=replaced)
+    if layout is None or not (layout / "model_index.json").is_file():
+        raise ReplayError(f"the pipeline's folder {base} is not there", expected="the folder that was loaded")
+
+
+def _shadow_folder(base: Path, *, replaced: Mapping[Path, Path], target: Path) -> None:
+    """Make a folder that looks like a saved model's, by links, in which some files are other ones: of those that are
+    there, and of those that are gone."""
+    layout = _find_layout(base, replaced=replaced)
+    files = [file for file in sorted(layout.rglob("*")) if file.is_file()] if layout else []
+    linked = {base / file.relative_to(layout): file for file in files if layout} | dict(replaced)
+    for place, file in linked.items():
+        link = target / place.relative_to(base)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file.absolute())

@@ -160,7 +160,8 @@ def undisturbed(pipe: Any) -> Iterator[None]:
 def find_location(pipe: Any) -> str | None:
     """Find the folder or repository that a pipeline was loaded from; `None`: it was built in Python."""
     found = getattr(pipe, "name_or_path", None) or getattr(getattr(pipe, "config", None), "_name_or_path", None)
-    return found or getattr(pipe, "_pretrained_model_name_or_path", None)  # the last: of modular pipelines
+    found = found or getattr(pipe, "_pretrained_model_name_or_path", None)  # the last: of modular pipelines
+    return str(found) if found else None  # a script may have said it as a path
 
 
 def find_sampling_rate(pipe: Any) -> int | None:

@@ -157,6 +157,15 @@ class Handover:
         return list(_read(path, _OfTheChild).calls) if path.is_file() else []
 
 
+def read_choice(folder: Path) -> Choice:
+    """Read what a replay leaves as it is now, in its child, before any block of it is opened.
+
+    Raises:
+        ReplayError: the folder is not as this version of the program writes it.
+    """
+    return Choice(frozenset(_read(folder / _SETTINGS_NAME, _ForTheChild).current))
+
+
 def _read(path: Path, kind: type[_Kind]) -> _Kind:
     """Read what the other side left, and check it."""
     try:

@@ -118,6 +118,8 @@ _ROWS = (
     Row(r"replayable\..*|cautions\..*", None),
     Row(r"calls\.\d+\.(trace|drawn)\..*", None),
     Row(r"seeds\.closed|seeds\..*state_after.*|seeds\..*\.(moved|drawn_at.*|while_loading)|seeds\..*made_by", None),
+    Row(r".*\.(folder|made_by_run)", None),
+    Row(r"config\.resolved\.(.*\.)?(pipeline|adapters\.\w+\..+)\.path", None),
     Row(r"calls\.\d+\.(name_or_path|index|stage)|calls\.\d+\.inputs\..*\.(file|origin)|.*\.location|command\..*", None),
     Row(r"source\.(repository|branch|remote|bundle|dirty|cautions).*", None),
     Row(r"source\.submodules\..*\.(remote|bundle_sha256)", None),
@@ -130,8 +132,8 @@ _ROWS = (
     # causes, the likeliest first
     Row(r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)", "seed", "seeds"),
     Row(r"config\.resolved\.(seeds?|num_images|generator|noise)|calls\.\d+\.noise", "seed"),
-    Row(r"calls\.\d+\.components\.\w+\.(weights\..*|memory_xxh3|commit)", "weights", "weights"),
-    Row(r"calls\.\d+\.adapter_files\..*sha256", "weights", "weights"),
+    Row(r"calls\.\d+\.components\.\w+\.(weights\..*|memory_xxh3|commit|repo_id)", "weights", "weights"),
+    Row(r"calls\.\d+\.(adapter_files|other_weights)\..*sha256", "weights", "weights"),
     Row(r"calls\.\d+\.commit", "weights"),
     Row(r"calls\.\d+\.(inputs\..*|arguments\..*\.sha256)", "call", "inputs"),
     Row(r"calls\.\d+\.arguments\..*|calls\.\d+\.batch|config\.resolved\.(call\..*|batch)", "call"),
@@ -152,7 +154,7 @@ _ROWS = (
     Row(r"environment\..*|program\..*", "other"),
     # names, and what says where or since when a value is known
     Row(r"seeds\..*", "other", "seeds"),
-    Row(r"calls\.\d+\.adapter_files\..*", "other"),
+    Row(r"calls\.\d+\.(adapter_files|other_weights)\..*", "other"),
 )  # fmt: skip
 """The one table of a record's places. The first row whose pattern matches a place decides."""
 
@@ -183,7 +185,8 @@ def find_factor(place: str) -> str | None:
 
 
 _LISTED_BY_NAME = {
-    "adapter_files", "adapters", "components", "generators", "global_generators", "inputs", "packages", "referred",
+    "adapter_files", "adapters", "components", "generators", "global_generators", "inputs", "other_weights", "packages",
+    "referred",
     "submodules", "weights",
 }  # fmt: skip
 

@@ -333,12 +333,20 @@ class Source(Part):
 
 
 class WeightFile(Part):
-    """One file of weights; `origin` says whether the digest is the Hub cache's own or was computed here."""
+    """One file of weights; `origin` says whether the digest is the Hub cache's own or was computed here.
+
+    `path` starts in `folder`, where there is none in the location of its component. `repo_id` and `commit` are the
+    Hub's, of a file in its cache. `made_by_run`: it was written while the program ran, which writes it again.
+    """
 
     path: str
     sha256: str
     size_bytes: int
     origin: WeightOrigin
+    folder: str | None = None
+    repo_id: str | None = None
+    commit: str | None = None
+    made_by_run: bool = False
 
 
 class Adapter(Part):
@@ -355,6 +363,7 @@ class Adapter(Part):
 class Component(Part):
     """One component of a pipeline: its class, its config, its weights on disk and in memory (xxh3_128).
 
+    `weights` are the files that hold values of it, whoever loaded them. `repo_id` and `commit` are the Hub's.
     `channels_last`: some of its weights lie in memory that way, which chooses other kernels. `switches` are the
     settings found on it that its config does not have: what `enable_…` methods set, hooks of offloading, attention
     processors, whether it is compiled. `switches_xxh3` is a digest of those of every module below it.
@@ -369,6 +378,7 @@ class Component(Part):
     dtype: str | None = None
     device: str | None = None
     channels_last: bool = False
+    repo_id: str | None = None
     commit: str | None = None
     weights: tuple[WeightFile, ...] = ()
     memory_xxh3: Known[str] | None = None
@@ -435,6 +445,9 @@ class PipelineCall(Part):
     """One call of a pipeline: every argument of its own signature, what of them is kept under `inputs/`, its
     components, the weight files of adapters that the config named, its trace.
 
+    `other_weights` are the files of weights that the program had opened and no component has values of: fused or
+    replaced adapters, new words, what merged weights were computed from.
+
     `stage` is its name where a run has several; `batch` says whether the images of the call were made together or each
     alone. `drawn` has the global generators that were drawn from during the call. `noise`: random numbers were drawn
     in the precision that the pipeline wants them in, or in `float32` and rounded, which makes a seed one picture in
@@ -454,6 +467,7 @@ class PipelineCall(Part):
     inputs: tuple[Input, ...] = ()
     adapter_files: tuple[WeightFile, ...] = ()
     drawn: tuple[str, ...] = ()
+    other_weights: tuple[WeightFile, ...] = ()
 
     @property
     def noise_drawn_in(self) -> str | None:

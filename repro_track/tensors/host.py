@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 
 from repro_track.errors import RecordError
+from repro_track.tensors.opened import unwatched
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def load_tensors(path: Path) -> dict[str, HostTensor]:
         RecordError: the file cannot be read, or is not safetensors.
     """
     try:
-        entries = deserialize(path.read_bytes())
+        with unwatched():
+            entries = deserialize(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise RecordError(
             f"{path} cannot be read: {error}",

@@ -15,7 +15,7 @@ from repro_track.errors import PipelineError, ReproTrackError
 from repro_track.media.outputs import to_exact
 from repro_track.pipelines import trace
 from repro_track.pipelines.call import Call, find_location, undisturbed
-from repro_track.pipelines.components import describe_components, find_commit
+from repro_track.pipelines.components import describe_components, describe_others, find_commit, list_unseen
 from repro_track.pipelines.previews import make_previews
 from repro_track.record.handover import SecondCall
 from repro_track.record.names import name_call_draw, name_global
@@ -49,6 +49,7 @@ class RecordedCall:
         outputs: in the order of the result.
         draws: from global generators.
         second: what the pipeline gave when it was called again, for replays that ask for it.
+        cautions: what may make a replay of it differ, a sentence each.
     """
 
     part: PipelineCall | None
@@ -58,6 +59,7 @@ class RecordedCall:
     outputs: tuple[KeptOutput, ...]
     draws: tuple[Draw, ...]
     second: SecondCall | None
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass
@@ -93,6 +95,8 @@ class CallRecorder:
     _outputs: list[KeptOutput] = field(default_factory=list, init=False)
     _draws: list[Draw] = field(default_factory=list, init=False)
     _second: SecondCall | None = field(default=None, init=False)
+    _others: tuple[WeightFile, ...] = field(default=(), init=False)
+    _cautions: list[str] = field(default_factory=list, init=False)
 
     def make(self) -> Any:
         """Call the pipeline, and keep everything that the call is and gives.
@@ -106,8 +110,8 @@ class CallRecorder:
         """
         call, settings = self.call, self.replayed.settings
         with self.watch.timed("describe"):
-            components = describe_components(call.pipe)
-            self.replayed.check_weights(components, self.adapter_files, call=call.index)
+            components = self._describe()
+            self.replayed.check_weights(components, self.adapter_files, call=call.index, others=self._others)
             self.replayed.restore_globals(call=call.index)
         before = read_globals()
         watched = trace.recording(
@@ -134,6 +138,15 @@ class CallRecorder:
                 self._second = self._call_again(self._part)
         return result
 
+    def _describe(self) -> tuple[Component, ...]:
+        """Describe what the pipeline is made of, and say of which weights no file is known."""
+        pipe, known = self.call.pipe, {one.path for one in self.adapter_files}
+        components = describe_components(pipe, known=known)
+        self._others = describe_others(pipe, components, known=known)
+        if not self.options.is_config:  # which has no weights but those of its files
+            self._cautions += list_unseen(components)
+        return components
+
     def finish(self) -> RecordedCall:
         """Return what is known of the call by now."""
         return RecordedCall(
@@ -144,6 +157,7 @@ class CallRecorder:
             outputs=tuple(self._outputs),
             draws=tuple(self._draws),
             second=self._second,
+            cautions=tuple(self._cautions),
         )
 
     def _call_pipeline(self) -> Any:
@@ -190,6 +204,7 @@ class CallRecorder:
             inputs=self.inputs,
             adapter_files=self.adapter_files,
             drawn=tuple(drawn),
+            other_weights=self._others,
         )
 
     def _keep_outputs(self, result: Any) -> None:

@@ -63,6 +63,7 @@ class Kept:
                 self.latents[name_call(recorded.part.index)] = recorded.latents
         if recorded.second is not None:
             self.second_calls.append(recorded.second)
+        self.cautions.extend(recorded.cautions)
         self.add_draws(recorded.draws)
         self.add_outputs(recorded.outputs)
 

@@ -77,7 +77,14 @@ class Replayed:
         """Let a pipeline have its recorded schedulers for one call."""
         yield
 
-    def check_weights(self, components: Sequence[Component], adapter_files: Sequence[WeightFile], *, call: int) -> None:
+    def check_weights(
+        self,
+        components: Sequence[Component],
+        adapter_files: Sequence[WeightFile],
+        *,
+        call: int,
+        others: Sequence[WeightFile] = (),
+    ) -> None:
         """Check, before the pipeline runs, that the weight files it was loaded from are the recorded ones."""
 
     def restore_globals(self, *, call: int) -> None:
@@ -195,7 +202,14 @@ class ReplayedBlock(Replayed):
             for name, scheduler in former.items():
                 setattr(pipe, name, scheduler)
 
-    def check_weights(self, components: Sequence[Component], adapter_files: Sequence[WeightFile], *, call: int) -> None:
+    def check_weights(
+        self,
+        components: Sequence[Component],
+        adapter_files: Sequence[WeightFile],
+        *,
+        call: int,
+        others: Sequence[WeightFile] = (),
+    ) -> None:
         """Check, before the pipeline runs, that the weight files it was loaded from are the recorded ones.
 
         Raises:
@@ -206,14 +220,15 @@ class ReplayedBlock(Replayed):
         recorded = self._handover.find_call(call)
         if recorded is None:
             return
-        wanted = _key_weights(recorded.components, recorded.adapter_files)
-        for key, (shown, weight) in _key_weights(components, adapter_files).items():
-            if key in wanted and weight.sha256 != wanted[key][1].sha256:
-                raise ReplayError(
-                    f"the weights {shown} are not the recorded ones: {weight.sha256}",
-                    expected=f"sha256 {wanted[key][1].sha256}",
-                    advice="bring the file back, or replay with what is there: --weights current",
-                )
+        wanted = _key_weights(recorded.components, recorded.adapter_files, recorded.other_weights)
+        wrong = _find_wrong(wanted, _key_weights(components, adapter_files, others))
+        if wrong:
+            shown, expected, actual = wrong
+            raise ReplayError(
+                f"the weights {shown} are not the recorded ones: {_render_digest(actual)}",
+                expected=_render_digest(expected),
+                advice="bring the file back, or replay with what is there: --weights current",
+            )
 
     def list_foreign_modules(self) -> list[str]:
         """Describe the modules that came from the clone although its source was restored elsewhere: then it was not
@@ -289,13 +304,37 @@ def find_replayed(*, ordinal: int, process: str | None = None) -> Replayed:
 
 
 def _key_weights(
-    components: Sequence[Component], adapter_files: Sequence[WeightFile]
+    components: Sequence[Component], adapter_files: Sequence[WeightFile], others: Sequence[WeightFile]
 ) -> dict[tuple[str, str], tuple[str, WeightFile]]:
-    """Return weight files by what they are for, with their paths: a component's by name, an adapter's by its place in
-    the order, because a cache names the file otherwise elsewhere."""
+    """Return weight files by what they are for, with their paths: a component's by its name and theirs, an adapter's by
+    its place in the order, because a cache names the file otherwise elsewhere, any other one by its name."""
     keyed = {
-        (part.name, weight.path): (f"{part.location}/{weight.path}", weight)
+        (part.name, Path(weight.path).name): (f"{weight.folder or part.location}/{weight.path}", weight)
         for part in components
         for weight in part.weights
     }
-    return keyed | {("adapter", str(index)): (weight.path, weight) for index, weight in enumerate(adapter_files)}
+    keyed |= {("adapter", str(index)): (weight.path, weight) for index, weight in enumerate(adapter_files)}
+    for weight in others:
+        number = sum(1 for owner, name in keyed if owner.startswith("other") and name == weight.path)
+        keyed["other" + "'" * number, weight.path] = (f"{weight.folder}/{weight.path}", weight)
+    return keyed
+
+
+def _find_wrong(
+    wanted: Mapping[tuple[str, str], tuple[str, WeightFile]], present: Mapping[tuple[str, str], tuple[str, WeightFile]]
+) -> tuple[str, WeightFile, WeightFile] | None:
+    """Find a weight file that is not the recorded one: its path, the recorded one, and it. A component whose files have
+    other names is wrong where it has none of the recorded ones."""
+    for key, (shown, weight) in present.items():
+        if key in wanted and weight.sha256 != wanted[key][1].sha256:
+            return shown, wanted[key][1], weight
+    for owner in {owner for owner, _ in present if not owner.startswith("other")}:
+        recorded = [weight for (name, _), (_, weight) in wanted.items() if name == owner]
+        actual = [(shown, weight) for (name, _), (shown, weight) in present.items() if name == owner]
+        if recorded and not {one.sha256 for one in recorded} & {weight.sha256 for _, weight in actual}:
+            return actual[0][0], recorded[0], actual[0][1]
+    return None
+
+
+def _render_digest(weight: WeightFile) -> str:
+    return f"sha256 {weight.sha256}" + (f", commit {weight.commit} of {weight.repo_id}" if weight.commit else "")

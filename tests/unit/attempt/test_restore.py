@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from repro_track.attempt.restore import load_into, restore_recorded
-from repro_track.attempt.weights import MISSING, WeightPlan
+from repro_track.attempt.weights import WeightPlan
 from repro_track.capture.command import Move
 from repro_track.errors import RefusedError, ReplayError
 from repro_track.record.choice import make_choice
@@ -15,9 +15,10 @@ from repro_track.record.handover import Settings
 from repro_track.record.names import CHILD_CONFIG_NAME
 from repro_track.record.reading import read_record
 from repro_track.tensors.digests import digest_file
-from tests.unit.attempt.attempts import make_attempt
+from tests.unit.attempt.attempts import CHOICE, make_attempt
 
 RECORDS = Path(__file__).parents[2] / "data" / "records"
+RESTORE = make_choice(code="restore", env="current", numerics="restore", weights="restore")
 CONFIG, SCRIPT = read_record(RECORDS / "v1.json"), read_record(RECORDS / "v2.json")
 
 
@@ -45,33 +46,51 @@ def make_saved(folder):
     return folder
 
 
-def test_weights_found_elsewhere_are_loaded_from_there(tmp_path):
-    """The child loads a folder of links that looks like the recorded one, in which the found file stands for the
-    changed one; the recorded folder is not touched."""
-    base, other = make_saved(tmp_path / "model"), tmp_path / "found.safetensors"
-    other.write_bytes(b"recorded")
-    recorded = base / "unet" / "weights.safetensors"
+def plan_saved(folder, base, *, choice=RESTORE, **weights):
+    """Plan an attempt on a run of the pipeline in a folder; `weights` are its files with the ones that were found."""
     resolved = {**CONFIG.config.resolved, "pipeline": {**CONFIG.config.resolved["pipeline"], "path": str(base)}}
     record = CONFIG.model_copy(update={"config": CONFIG.config.model_copy(update={"resolved": resolved})})
-    weights = (WeightPlan("place", str(recorded), "a" * 64, "b" * 64, str(other)),)
-    attempt = make_attempt(record, tmp_path, weights=weights)
+    plans = [
+        WeightPlan("place", str(base / "unet" / f"{name}.safetensors"), "a" * 64, "b" * 64, str(other))
+        for name, other in weights.items()
+    ]
+    return make_attempt(record, folder, weights=tuple(plans), choice=choice)
+
+
+@pytest.fixture
+def found(tmp_path):
+    """A file with the recorded bytes, elsewhere."""
+    other = tmp_path / "found.safetensors"
+    other.write_bytes(b"recorded")
+    return other
+
+
+def test_weights_found_elsewhere_are_loaded_from_there(tmp_path, found):
+    """The child loads a folder of links that looks like the recorded one, in which the found files stand for a changed
+    one and for one that is gone; the recorded folder is not touched."""
+    base = make_saved(tmp_path / "model")
+    attempt = plan_saved(tmp_path, base, weights=found, gone=found)
     restore_recorded(attempt)
     shadow = Path(read_config(attempt)["pipeline"]["path"])
     assert (shadow / "unet" / "weights.safetensors").read_bytes() == b"recorded"
+    assert (shadow / "unet" / "gone.safetensors").read_bytes() == b"recorded"
     assert (shadow / "model_index.json").is_file()
-    assert recorded.read_bytes() == b"changed"
+    assert (base / "unet" / "weights.safetensors").read_bytes() == b"changed"
+    assert not (base / "unet" / "gone.safetensors").exists()
 
 
-def test_a_folder_that_is_gone_is_an_error(tmp_path):
+def test_the_present_weights_are_loaded_where_those_are_wanted(tmp_path, found):
+    """With `--weights current` the child loads the folder itself, although the recorded file was found elsewhere."""
+    base = make_saved(tmp_path / "model")
+    attempt = plan_saved(tmp_path, base, choice=CHOICE, weights=found)
+    restore_recorded(attempt)
+    assert read_config(attempt)["pipeline"]["path"] == str(base)
+
+
+def test_a_folder_that_is_gone_is_an_error(tmp_path, found):
     """Weights alone are no pipeline: where the folder is gone and the file found lies in none like it, nothing runs."""
-    other = tmp_path / "found.safetensors"
-    other.write_bytes(b"recorded")
-    base = tmp_path / "gone"
-    resolved = {**CONFIG.config.resolved, "pipeline": {**CONFIG.config.resolved["pipeline"], "path": str(base)}}
-    record = CONFIG.model_copy(update={"config": CONFIG.config.model_copy(update={"resolved": resolved})})
-    weights = (WeightPlan("place", str(base / "unet" / "weights.safetensors"), "a" * 64, MISSING, str(other)),)
     with pytest.raises(ReplayError, match="the pipeline's folder"):
-        restore_recorded(make_attempt(record, tmp_path, weights=weights))
+        restore_recorded(plan_saved(tmp_path, tmp_path / "gone", weights=found))
 
 
 def test_only_the_recorded_script_is_restored(tmp_path):

@@ -60,6 +60,7 @@ def add_weights(record: RunRecord) -> RunRecord:
             update={
                 "components": tuple(part.model_copy(update={"weights": (weight,)}) for part in call.components),
                 "adapter_files": (weight.model_copy(update={"path": "/lora/b.safetensors"}),),
+                "other_weights": (weight.model_copy(update={"path": "c.safetensors", "folder": "/words"}),),
             }
         )
         for call in record.calls
@@ -128,6 +129,11 @@ def test_the_order_of_kinds_is_how_likely_they_change_bits():
         ("calls.0.arguments.image.sha256", "call", "inputs"),
         ("calls.0.arguments.guidance_scale", "call", None),
         ("calls.0.inputs.image.file", None, None),
+        ("calls.0.components.unet.weights.x.safetensors.folder", None, None),
+        ("calls.0.components.unet.weights.x.safetensors.commit", "weights", "weights"),
+        ("config.resolved.pipeline.path", None, None),
+        ("config.resolved.stages.first.adapters.lora.x.path", None, None),
+        ("config.resolved.pipeline.revision", "pipeline", None),
         ("numerics.state.num_threads", "numerics", "numerics:threads"),
         ("numerics.state.compile_settings", "numerics", None),
         ("numerics.state.compile_config", None, None),
@@ -176,6 +182,7 @@ def test_every_weight_file_can_be_brought_back(path):
     digests = [place for place in places if place.endswith(".safetensors.sha256")]
     assert len(digests) > 1
     assert any(place.startswith("calls.0.adapter_files.") for place in digests)
+    assert any(place.startswith("calls.0.other_weights.") for place in digests)
     assert [(place, find_kind(place), find_factor(place)) for place in digests] == [
         (place, "weights", "weights") for place in digests
     ]

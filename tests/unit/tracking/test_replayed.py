@@ -139,7 +139,7 @@ def test_schedulers_come_back_for_a_call(make_replayed):
 
 def test_other_weights_are_refused(make_replayed, record):
     """A component's or an adapter's file with another digest is refused by its name, unless weights are as they are;
-    the recorded ones pass, and so does a file that the record does not have."""
+    the recorded ones pass, and so does a file beside them that the record does not have; not one in their place."""
     replayed, call = make_replayed(choice=EVERYTHING), record.calls[0]
     replayed.check_weights(call.components, call.adapter_files, call=0)
     other = call.adapter_files[0].model_copy(update={"sha256": "0" * 64})
@@ -151,7 +151,9 @@ def test_other_weights_are_refused(make_replayed, record):
     with pytest.raises(ReplayError, match="diffusion_pytorch_model"):
         replayed.check_weights((changed,), (), call=0)
     new = WeightFile(path="new.safetensors", sha256="0" * 64, size_bytes=1, origin="computed")
-    replayed.check_weights((unet.model_copy(update={"weights": (new,)}),), (), call=0)
+    replayed.check_weights((unet.model_copy(update={"weights": (*unet.weights, new)}),), (), call=0)
+    with pytest.raises(ReplayError, match="new.safetensors"):
+        replayed.check_weights((unet.model_copy(update={"weights": (new,)}),), (), call=0)
 
 
 def test_a_generator_from_entropy_comes_back(make_replayed, tmp_path):
