@@ -164,6 +164,8 @@ def _plan_code(record: RunRecord, *, folder: Path, choice: Choice) -> _CodePlan:
     source = make_source_plan(record.source, places=[place for place in places if place.is_dir()])
     if isinstance(source, SourcePlan):
         notes = [_say_left_out(record.source, name) for name in record.source.left_out]
+        lost = [one.path for one, found in source.referred if found is None]
+        notes += [f"{name}, which git ignores, is not there as it was: it is not restored" for name in lost]
         if source.tree is None:
             notes.insert(0, f"the restored source cannot be proven to be what ran: {_get_reason(record.source.tree)}")
         return _CodePlan(source, None, Move(Path(str(record.source.repository)), folder / "tree"), tuple(notes))

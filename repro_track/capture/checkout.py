@@ -73,6 +73,10 @@ class TreePlan:
     kept: str = SOURCE_FOLDER
 
     @property
+    def _more(self) -> str:
+        return ""
+
+    @property
     def is_sha256(self) -> bool:
         """Whether its objects have long names."""
         return len(self.commit or self.tree or "") == 64
@@ -81,6 +85,7 @@ class TreePlan:
     def text(self) -> str:
         """The plan in a few words."""
         changes = f" with {', '.join(self.changes)} changes" if self.changes else ""
+        changes += self._more
         if self.commit is None:
             return f"no commit{changes}"
         place = {"clone": f"the clone {self.clone}", "bundle": "the run's bundle", "remote": f"{self.remote}"}
@@ -95,6 +100,10 @@ class SourcePlan(TreePlan):
     submodules: tuple[Submodule, ...] = ()
     inside: tuple[TreePlan, ...] = ()
     referred: tuple[tuple[ReferredFile, str | None], ...] = ()
+
+    @property
+    def _more(self) -> str:
+        return f", repositories inside: {len(self.inside)}" if self.inside else ""
 
     @property
     def trees(self) -> tuple[TreePlan, ...]:
@@ -463,9 +472,10 @@ def has_file(plan: SourcePlan, path: str) -> bool:
         plan: of the source.
         path: from the repository's root.
     """
-    if plan.clone is None or any(one.path == path for one, _ in plan.referred):
+    tree = next((one for one in reversed(plan.trees) if path.startswith(f"{one.path}/" if one.path else "")), plan)
+    if tree.clone is None or any(one.path == path for one, _ in plan.referred):
         return True
-    return bool(_list_names(plan, str(plan.commit), "--", path))
+    return bool(_list_names(tree, str(tree.commit), "--", path.removeprefix(f"{tree.path}/") if tree.path else path))
 
 
 def list_top_level(plan: SourcePlan) -> list[str]:
@@ -475,7 +485,7 @@ def list_top_level(plan: SourcePlan) -> list[str]:
     return [name for place in (str(plan.commit), f"{plan.commit}:src") for name in _list_names(plan, place)]
 
 
-def _list_names(plan: SourcePlan, *words: str) -> list[str]:
+def _list_names(plan: TreePlan, *words: str) -> list[str]:
     """List names in the recorded commit; none where the clone has no such folder."""
     clone = find_clone(Path(str(plan.clone)))
     if not isinstance(clone, Clone):

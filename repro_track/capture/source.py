@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -154,7 +154,7 @@ def _capture_repositories(clone: Clone, *, script_digest: Known[str], wanted: Wa
         bundle_sha256=outer.bundle,
         referred=tuple(tree.referred),
         ignored=tuple(tree.ignored),
-        cautions=tuple(_list_cautions([outer, *inner], referred=tree.referred, left_out=tree.left_out)),
+        cautions=tuple(_list_cautions([outer, *inner], referred=tree.referred)),
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def _capture_inside(clone: Clone, outer: _Captured, *, wanted: Wanted, bundle: b
     return captured
 
 
-def _list_cautions(parts: list[_Captured], *, referred: list[ReferredFile], left_out: Mapping[str, str]) -> list[str]:
+def _list_cautions(parts: list[_Captured], *, referred: list[ReferredFile]) -> list[str]:
     """Say what of the source is not kept with the run although the tree is proven."""
     cautions = []
     for part in parts:
@@ -208,8 +208,6 @@ def _list_cautions(parts: list[_Captured], *, referred: list[ReferredFile], left
     for why, saying in sayings.items():
         if names := [one.path for one in referred if one.why == why]:
             cautions.append(f"{saying}, only the digest is: {_name(names)}; a replay takes it from the clone")
-    if left_out:
-        cautions.append(f"not kept with the run: {_name([f'{name} ({reason})' for name, reason in left_out.items()])}")
     return cautions
 
 

@@ -41,8 +41,12 @@ _LFS_HEAD = b"version https://git-lfs.github.com/spec/"
 _LFS_LIMIT_BYTES = 1024
 _CONFIG_SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".cfg", ".ini", ".py")
 _CONFIG_LIMIT_BYTES = 1 << 20
-_LISTED = 200
-"""No more ignored config files and no more empty folders than this are looked at."""
+_IGNORED_LIMIT = 200
+"""No more ignored config files than this are looked at."""
+_FOLDER_LIMIT = 10_000
+"""No more empty folders than this are kept."""
+_UNTRACKED_LIMIT = 20_000
+"""No more untracked files than this are looked at: such a folder is data that nobody has told git to ignore."""
 _SECRET = "its name is that of a secret"
 
 
@@ -153,7 +157,7 @@ def capture_tree(clone: Clone, bench: Bench, *, commit: str | None, wanted: Want
     tree.dirty = tree.dirty or bool(untracked or tree.left_out or touched.intersection(converted))
     _add_ignored(clone, ignored, untracked, tree=tree, wanted=wanted)
     for kind, names in (("untracked", untracked), ("converted", [one for one in converted if one not in encrypted])):
-        if names or (kind == "untracked" and folders):
+        if kind not in tree.changes and (names or (kind == "untracked" and folders)):
             tree.changes[kind] = pack_untracked(
                 sorted(names), folders=folders if kind == "untracked" else (), root=clone.root,
                 target=wanted.folder / name_kept(kind), limit=wanted.limit, kind=kind,
@@ -360,6 +364,10 @@ def _choose_untracked(clone: Clone, bench: Bench, here: list[Entry], *, tree: Tr
                 tree.inside[entry.name] = False
             else:
                 listed += [f"{entry.name}/{name}" for name in _list_files(place)]
+    if len(listed) > _UNTRACKED_LIMIT:
+        reason = f"there are {len(listed)} untracked files, more than {_UNTRACKED_LIMIT}: let git ignore what is data"
+        tree.changes["untracked"] = Unavailable(unavailable=reason)
+        return []
     kept = []
     for name in sorted(listed):
         path = clone.root / name
@@ -387,7 +395,10 @@ def _is_outside(path: Path, *, clone: Clone, bench: Bench, wanted: Wanted) -> bo
 def _choose_folders(
     clone: Clone, bench: Bench, *, kept: list[str], gone: set[str], ignored: list[str], tree: Tree, wanted: Wanted
 ) -> list[str]:
-    """Return the empty folders, innermost ones only; those in which only ignored files are, too."""
+    """Return the empty folders, innermost ones only; those in which only ignored files are, too. None where the
+    untracked files are not kept."""
+    if "untracked" in tree.changes:
+        return []
     hidden = tuple(name for name in ignored if name.endswith("/"))
     full = {str(parent) for name in kept for parent in Path(name).parents}
     listed = split_names(bench.run("ls-files", "--others", "--exclude-standard", "--directory", "-z"))
@@ -404,7 +415,10 @@ def _choose_folders(
                 inner.clear()
             elif not inner and name not in full and Path(name).name != "__pycache__":
                 found.add(name)
-    return sorted(found)[:_LISTED]
+    if len(found) > _FOLDER_LIMIT:
+        tree.left_out["empty folders"] = f"there are {len(found)}, more than {_FOLDER_LIMIT}"
+        return []
+    return sorted(found)
 
 
 def _list_files(place: Path) -> list[str]:
@@ -433,12 +447,15 @@ def _add_ignored(clone: Clone, ignored: list[str], untracked: list[str], *, tree
         elif name not in untracked and "site-packages" not in Path(name).parts:
             untracked.append(name)
             tree.ignored.append(to_text(name))
-    for name in sorted(set(ignored) - ran)[: 10 * _LISTED]:
+    for name in sorted(set(ignored) - ran):
         path = clone.root / name
         if name.endswith("/") or (not name.endswith(_CONFIG_SUFFIXES) and not is_secret_file(name)):
             continue
-        if len(tree.referred) >= _LISTED or path.is_symlink() or not path.is_file():
+        if path.is_symlink() or not path.is_file():
             continue
+        if len(tree.referred) >= _IGNORED_LIMIT:
+            tree.left_out["ignored config files"] = f"there are more than {_IGNORED_LIMIT}"
+            break
         if is_secret_file(name):
             tree.left_out[to_text(name)] = f"git ignores it, and {_SECRET}"
         elif path.stat().st_size <= _CONFIG_LIMIT_BYTES:

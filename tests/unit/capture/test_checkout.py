@@ -1,10 +1,15 @@
 """Promises of checkout.py, on real repositories: the tree that ran comes back, and nothing else is touched."""
 
 import os
+import shutil
+import subprocess
 
 import pytest
 
+from repro_track.capture.checkout import make_source_plan
 from repro_track.capture.source import capture_source
+from repro_track.errors import RefusedError, ReplayError
+from repro_track.record.schema import Submodule
 from tests.unit.capture.trees import capture, restore
 
 
@@ -78,8 +83,6 @@ def test_restoring_touches_nothing_of_the_clone(git, tmp_path):
 
 def test_an_altered_patch_is_refused(git, tmp_path):
     """A kept change that is not the recorded one is refused before git sees it."""
-    from repro_track.errors import RefusedError
-
     (git.root / "kept.txt").write_text("two\n")
     source = capture(git, tmp_path)
     path = tmp_path / "kept" / "unstaged.diff.txt"
@@ -100,9 +103,6 @@ def test_an_altered_patch_is_refused(git, tmp_path):
 )
 def test_what_git_could_take_for_something_else_is_refused(git, tmp_path, changes):
     """A commit that is an option or a name, and a remote that is an option or runs a command, never reach git."""
-    from repro_track.capture.checkout import make_source_plan
-    from repro_track.errors import RefusedError
-
     source = capture(git, tmp_path).model_copy(update={"remote": "https://host.invalid/a.git", **changes})
     with pytest.raises(RefusedError):
         make_source_plan(source, places=[])
@@ -110,9 +110,6 @@ def test_what_git_could_take_for_something_else_is_refused(git, tmp_path, change
 
 def test_a_lost_commit_is_named(git, tmp_path):
     """A commit that is in no clone, remote or bundle is said with its hash; one in a clone is planned from there."""
-    from repro_track.capture.checkout import make_source_plan
-    from repro_track.errors import ReplayError
-
     source = capture(git, tmp_path)
     assert make_source_plan(source, places=[git.root]).origin == "clone"
     with pytest.raises(ReplayError, match=source.commit):
@@ -121,7 +118,7 @@ def test_a_lost_commit_is_named(git, tmp_path):
 
 def test_a_clone_is_found_from_a_folder_inside_it(git, tmp_path):
     """Standing in a folder of the clone is enough to find the commit, its files and its top."""
-    from repro_track.capture.checkout import has_file, make_source_plan
+    from repro_track.capture.checkout import has_file
 
     (git.root / "folder").mkdir()
     plan = make_source_plan(capture(git, tmp_path), places=[git.root / "folder"])
@@ -130,11 +127,68 @@ def test_a_clone_is_found_from_a_folder_inside_it(git, tmp_path):
     assert not has_file(plan, "folder/kept.txt")
 
 
-def test_a_bundle_carries_the_commit(git, tmp_path):
-    """A captured bundle gives the commit back where there is no clone and no remote."""
-    (git.root / "kept.txt").write_text("two\n")
-    folder = tmp_path / "recorded"
-    source = capture_source(script=None, place=git.root, folder=folder / "source", bundle=True)
-    assert isinstance(source.bundle_sha256, str)
-    target = restore(git, tmp_path, source, places=[])
-    assert (target / "kept.txt").read_text() == "two\n"
+def test_a_submodule_of_an_older_record_comes_from_where_gitmodules_says(git, tmp_path, monkeypatch):
+    """Records of before schema 4 have path and commit of a submodule only: it comes from the clone, else from the
+    address in `.gitmodules`, a relative one too."""
+    monkeypatch.setenv("REPRO_TRACK_HOME", str(tmp_path / "home"))
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "--quiet", git.root, other], check=True)
+    git("remote", "add", "origin", str(git.root))
+    git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../other", "a sub")
+    git("commit", "--quiet", "-m", "submodule")
+    source = capture(git, tmp_path)
+    old = [Submodule(path=one.path, commit=one.commit) for one in source.submodules]
+    source = source.model_copy(update={"submodules": tuple(old)})
+    assert (restore(git, tmp_path, source) / "a sub" / "kept.txt").is_file()
+    shutil.rmtree(git.root / "a sub")
+    assert (restore(git, tmp_path, source, name="again") / "a sub" / "kept.txt").is_file()
+
+
+def test_a_tree_of_an_older_record_is_proven_by_its_old_hash(git, tmp_path):
+    """Before schema 4 the hash of a tree was that of the files as git would store them: a tree that has it is
+    accepted, one that has neither is not."""
+    (git.root / ".gitattributes").write_text("*.txt text\n")
+    git("add", ".gitattributes")
+    git("commit", "--quiet", "-m", "attributes")
+    (git.root / "new.txt").write_bytes(b"one\r\ntwo\r\n")
+    source = capture(git, tmp_path)
+    git("add", "new.txt")
+    old = source.model_copy(update={"tree": git("write-tree").strip()})
+    assert old.tree != source.tree
+    assert (restore(git, tmp_path, old) / "new.txt").read_bytes() == b"one\r\ntwo\r\n"
+    with pytest.raises(ReplayError, match="the tree that ran"):
+        restore(git, tmp_path, source.model_copy(update={"tree": "1" * 40}), name="again")
+
+
+@pytest.mark.parametrize("path", ["/tmp/x", "../x", ".git/hooks", "a/../../x", "sub/.GIT"])
+def test_a_repository_inside_stays_inside(git, tmp_path, path):
+    """A repository that a record has outside of its tree, or in git's own folder, is refused."""
+    source = capture(git, tmp_path)
+    inner = Submodule(path=path, commit=source.commit)
+    with pytest.raises(RefusedError):
+        make_source_plan(source.model_copy(update={"submodules": (inner,)}), places=[git.root])
+
+
+def test_a_repository_inside_is_not_written_through_a_link(git, tmp_path):
+    """A commit with a link that leaves the tree, and a repository behind it: refused, and nothing is written there."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (git.root / "link").symlink_to(outside)
+    git("add", "link")
+    git("commit", "--quiet", "-m", "link")
+    source = capture(git, tmp_path)
+    inner = Submodule(path="link/inner", commit=source.commit, remote=str(git.root))
+    with pytest.raises(RefusedError, match="leads out"):
+        restore(git, tmp_path, source.model_copy(update={"submodules": (inner,)}))
+    assert list(outside.iterdir()) == []
+
+
+def test_weights_in_a_submodule_are_part_of_the_source(git, tmp_path):
+    """Whether a file comes back is asked of the repository inside in which it is."""
+    from repro_track.capture.checkout import has_file
+
+    subprocess.run(["git", "clone", "--quiet", git.root, git.root / "vendor"], check=True)
+    plan = make_source_plan(capture(git, tmp_path), places=[git.root])
+    assert "repositories inside: 1" in plan.text
+    assert has_file(plan, "vendor/kept.txt")
+    assert not has_file(plan, "vendor/other.txt")

@@ -295,7 +295,18 @@ def test_a_folder_that_cannot_be_read_is_said(git, monkeypatch):
         finally:
             os.seteuid(0)
     assert any("closed" in name for name in source.left_out), source
-    assert "closed" in source.cautions[0]
+
+
+def test_a_heap_of_untracked_files_is_not_walked_through(git, tmp_path, monkeypatch):
+    """More untracked files than code has are data: they are not kept, which is said; one less, and they are."""
+    from repro_track.capture import tree
+
+    for number in range(3):
+        (git.root / f"{number}.txt").touch()
+    monkeypatch.setattr(tree, "_UNTRACKED_LIMIT", 2)
+    assert "let git ignore" in capture(git, tmp_path / "a").tree.unavailable
+    (git.root / "0.txt").unlink()
+    assert isinstance(capture(git, tmp_path / "b").tree, str)
 
 
 # --- what git ignores -----------------------------------------------------------------------------------------------
