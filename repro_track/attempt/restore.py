@@ -38,7 +38,7 @@ def restore_recorded(attempt: Attempt) -> None:
     record, folder = found.record, handover.folder
     handover.write()
     focus = handover.settings.focus
-    if focus.call is not None or any(one.made_by == "caller" for one in record.seeds.generators):
+    if focus.call is not None or _needs_states(record):
         load_into(found, STATES_NAME, handover.states_path)
     for call in record.calls:
         for one in call.inputs:
@@ -69,6 +69,14 @@ def restore_recorded(attempt: Attempt) -> None:
     cwd = Path(plan.cwd)
     if folder in cwd.parents:
         cwd.mkdir(parents=True, exist_ok=True)
+
+
+def _needs_states(record: RunRecord) -> bool:
+    """Whether states of generators may have to come back that no seed explains: of the caller's own, and in the run of
+    a config of global ones that were drawn from, in old records also while a pipeline was loaded."""
+    if any(one.made_by == "caller" for one in record.seeds.generators):
+        return True
+    return record.command.is_config and any(one.moved for one in record.seeds.global_generators)
 
 
 def load_into(found: FoundRun, path: str, target: Path) -> None:

@@ -12,8 +12,9 @@ from repro_track.capture.command import Move
 from repro_track.errors import RefusedError, ReplayError
 from repro_track.record.choice import make_choice
 from repro_track.record.handover import Settings
-from repro_track.record.names import CHILD_CONFIG_NAME
+from repro_track.record.names import CHILD_CONFIG_NAME, STATES_NAME
 from repro_track.record.reading import read_record
+from repro_track.record.schema import GlobalGenerator
 from repro_track.tensors.digests import digest_file
 from tests.unit.attempt.attempts import CHOICE, make_attempt
 
@@ -129,3 +130,31 @@ def test_an_artifact_that_is_not_there_is_not_made(tmp_path):
     load_into(attempt.found, "b.txt", tmp_path / "deep" / "b.txt")
     assert (tmp_path / "deep" / "a.txt").read_text() == "a"
     assert not (tmp_path / "deep" / "b.txt").exists()
+
+
+OTHER = CONFIG.model_copy(update={"command": CONFIG.command.model_copy(update={"kind": "module", "script": "a.b"})})
+
+
+@pytest.mark.parametrize(
+    ("record", "moved", "maker", "comes"),
+    [
+        (CONFIG, True, "repro_track", True),  # by a pipeline that was loaded, or by its call
+        (CONFIG, False, "repro_track", False),
+        (CONFIG, False, "caller", True),
+        (OTHER, True, "repro_track", False),  # whose code draws again
+        (OTHER, True, "caller", True),
+    ],
+)
+def test_states_come_along_where_no_seed_explains_them(tmp_path, record, moved, maker, comes):
+    """The recorded states of generators are there for the child where it may have to put one back, and nowhere else."""
+    seeds = record.seeds.model_copy(
+        update={
+            "global_generators": (GlobalGenerator(name="torch", state_before="a", state_after="b", moved=moved),),
+            "generators": tuple(one.model_copy(update={"made_by": maker}) for one in CONFIG.seeds.generators),
+        }
+    )
+    attempt = make_attempt(record.model_copy(update={"seeds": seeds}), tmp_path, cwd=str(tmp_path))
+    (tmp_path / "run" / "inputs").mkdir(parents=True)
+    (tmp_path / "run" / STATES_NAME).write_bytes(b"states")
+    restore_recorded(attempt)
+    assert attempt.handover.states_path.is_file() == comes

@@ -165,3 +165,14 @@ def test_settings_of_hooks_that_were_not_recorded_are_no_difference(make_record)
     (found,) = list_differences(low, high)
     assert (found.place.rpartition("hook_settings.")[2], found.expected, found.actual) == ("Hook:a.b", 1, 2)
     assert len(list_differences(low, none)) == 1
+
+
+def test_a_key_of_the_config_that_came_later_is_no_difference(make_record):
+    """A config of before `noise` is as one with its default; another value is a difference."""
+
+    def make(**more):
+        return make_record({"config.resolved": {"seed": 3, **more}})
+
+    assert list_differences(make(), make(noise="pipeline")) == list_differences(make(noise="pipeline"), make()) == ()
+    (found,) = list_differences(make(), make(noise="float32"))
+    assert (found.place, found.kind) == ("config.resolved.noise", "seed")
