@@ -20,24 +20,34 @@ from repro_track.capture.launch import (
     RUNNER,
     Start,
     find_start,
+    read_cwd,
     read_facts,
     read_process_name,
     read_rank,
 )
 from repro_track.capture.notebook import capture_notebook
-from repro_track.errors import ReplayError
+from repro_track.errors import ReplayError, first_line
 from repro_track.record.names import CHILD_CONFIG_NAME, NOTEBOOK_NAME
 from repro_track.record.redaction import redact_words
 from repro_track.record.schema import Command, CommandKind, Unavailable
 
 
 def capture_command(*, ordinal: int, folder: Path) -> Command:
-    """Capture how the program was started that this process runs, or works for.
+    """Capture how the program was started that this process runs, or works for. Where that cannot be read, the reason
+    stands in the place of the script.
 
     Args:
         ordinal: which `track()` block of the process this is, from 0.
         folder: the run's folder; the cells of a notebook are written into it.
     """
+    try:
+        return _capture_started(ordinal=ordinal, folder=folder)
+    except Exception as error:  # whatever somebody's program has done to its process: the run goes on
+        reason = f"how it was started cannot be read: {type(error).__name__}: {first_line(error)}"
+        return _make_command("interactive", Start(cwd=read_cwd()), ordinal=ordinal, missing=reason)
+
+
+def _capture_started(*, ordinal: int, folder: Path) -> Command:
     job = find_job()
     facts = read_facts()
     if job is not None:  # it is replayed by itself, whichever worker it was given to
@@ -47,12 +57,12 @@ def capture_command(*, ordinal: int, folder: Path) -> Command:
     notebook = capture_notebook()
     if notebook is not None:
         notebook.write(folder / NOTEBOOK_NAME)
-        start = Start(script=NOTEBOOK_NAME, words=(notebook.file,) if notebook.file else (), cwd=str(Path.cwd()))
+        start = Start(script=NOTEBOOK_NAME, words=(notebook.file,) if notebook.file else (), cwd=read_cwd())
         command = _make_command("notebook", start, ordinal=ordinal)
         return command.model_copy(update={"runs": notebook.commands, "withheld": notebook.withheld})
     if is_embedded(find_shell()):
         reason = "typed into a shell that a program had opened: its cells are not all that ran"
-        return _make_command("interactive", Start(cwd=str(Path.cwd())), ordinal=ordinal, missing=reason)
+        return _make_command("interactive", Start(cwd=read_cwd()), ordinal=ordinal, missing=reason)
     start = find_start(facts)
     if start.script is None and start.module is None:
         reason = "typed into an interpreter, piped into it or given with -c: there is no file to start again"
@@ -99,7 +109,7 @@ def count_block() -> int:
 def make_config_command() -> Command:
     """Make the command of `repro-track run`: its resolved config is all that there is to it."""
     missing = "repro-track run has no script: the config is the command"
-    return _make_command("config", Start(cwd=str(Path.cwd())), ordinal=0, missing=missing)
+    return _make_command("config", Start(cwd=read_cwd()), ordinal=0, missing=missing)
 
 
 def _make_command(

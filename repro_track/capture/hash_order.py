@@ -60,7 +60,10 @@ def list_hash_cautions(
     """
     if not is_hash_random(command, variables):
         return []
-    places = list(_find_places(command, source=source, folder=folder))
+    try:
+        places = list(_find_places(command, source=source, folder=folder))
+    except (OSError, ValueError, KeyError, RecursionError):
+        places = []  # a file that is gone by now, or nobody can parse: what is only looked for ends no run
     if not places:
         return []
     shown = ", ".join(places[:_MOST_PLACES]) + (f" and {len(places) - _MOST_PLACES} more" if len(places) > 3 else "")

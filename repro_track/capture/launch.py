@@ -178,7 +178,10 @@ def is_installed(path: str | Path) -> bool:
 
 def find_real_file(path: str) -> str | None:
     """Return the absolute path of a file of code, or of the archive that it is in; `None`: there is no such file."""
-    place = Path(path).absolute()
+    try:
+        place = Path(path).absolute()
+    except OSError:  # a relative path, and the working directory was removed
+        return None
     return next((str(one) for one in (place, place.parent) if one.is_file()), None)
 
 
@@ -257,13 +260,21 @@ class Facts:
     list_ancestors: Callable[[], Sequence[Process]] = list
 
 
+def read_cwd() -> str:
+    """Read the working directory; of one that was removed meanwhile, what the shell calls it."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return os.environ.get("PWD", "/")
+
+
 def read_facts() -> Facts:
     """Read what this process knows of its start."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     return Facts(
         typed=take_apart(sys.orig_argv) if sys.orig_argv else None,
         argv=tuple(sys.argv),
-        cwd=str(Path.cwd()),
+        cwd=read_cwd(),
         code=tuple(list_code()),
         main_file=find_real_file(main) if main else None,
         variables=dict(os.environ),
@@ -338,16 +349,19 @@ class Start:
 
 def find_start(facts: Facts) -> Start:
     """Find out what was started, from what a process knows of it."""
-    typed, cwd, code, argv = facts.typed, facts.cwd, facts.code, facts.argv[1:]
+    typed, cwd, code, argv, main_file = facts.typed, facts.cwd, facts.code, facts.argv[1:], facts.main_file
     obstacles: list[str] = []
     if typed is not None and typed.is_worker:
         ancestors = list(facts.list_ancestors())
         while ancestors and take_apart(ancestors[0].argv).is_worker:
             ancestors.pop(0)
+        if typed.kind != "text":
+            main_file = None  # that of the worker; `multiprocessing` loads the program's own
         typed = take_apart(ancestors[0].argv) if ancestors else None
+        code = ()
         if typed is not None:
             cwd, argv = ancestors[0].cwd or cwd, typed.words
-            code = (*(one for one in code if one.is_main), *_find_target(typed, cwd=cwd))
+            code = tuple(_find_target(typed, cwd=cwd))
     if facts.is_in_pool:
         obstacles.append("it ran in a worker of a process pool, and which worker gets which job is not the same again")
     launched = None
@@ -355,7 +369,7 @@ def find_start(facts: Facts) -> Start:
         launched = find_launcher(typed, ancestors=facts.list_ancestors(), variables=facts.variables)
     if launched is None and (size := read_world_size(facts.variables)) > 1:
         obstacles.append(f"it was one of {size} processes, and what started them is not known here")
-    found = _find_program(typed, cwd=cwd, argv=argv, code=code, main_file=facts.main_file)
+    found = _find_program(typed, cwd=cwd, argv=argv, code=code, main_file=main_file)
     return Start(
         options=typed.options if typed else (),
         cwd=(launched.cwd if launched else None) or found.cwd or cwd,
@@ -404,6 +418,8 @@ def _find_program(
 ) -> _Program:
     """Find the program: somebody's own main file where there is one, else the tool that was typed."""
     main = next((one for one in code if one.is_main), None)
+    if main is not None and find_entry_point(main.path):  # in a folder of programs that nobody knows
+        code, main = [one for one in code if one is not main], None
     own = next((one.path for one in code), None)
     if main is not None:
         if typed is None:

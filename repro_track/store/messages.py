@@ -25,7 +25,7 @@ _ADVICE = "run again; if it comes back, check that one version of repro_track al
 
 @dataclass(frozen=True)
 class Address:
-    """Where a run is to be logged and as what. `launch` is a key that the processes of one launcher share; `None`: there
+    """Where a run is to be logged and as what. `launch` is a key that the processes of a launcher share; `None`: there
     is one process."""
 
     uri: str

@@ -194,3 +194,18 @@ def test_a_rank_is_one_of_the_processes_of_a_command(started, monkeypatch, tmp_p
     found = capture_command(ordinal=0, folder=tmp_path)
     assert (found.process, read_own_process()) == ("rank 1", "rank 1")
     assert "one of 2 processes" in found.obstacles[0]
+
+
+def test_what_cannot_be_read_is_a_reason_and_ends_no_run(started, monkeypatch, tmp_path):
+    """A program that has removed its working directory is captured all the same; one that has put something else in the
+    place of its words is recorded with the reason."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setenv("PWD", str(tmp_path / "gone"))
+    found = capture_command(ordinal=0, folder=tmp_path)
+    assert (found.script, found.cwd) == (str(tmp_path / "x.py"), str(tmp_path / "gone"))
+    monkeypatch.setattr(sys, "orig_argv", [None, 3])
+    found = capture_command(ordinal=1, folder=tmp_path)
+    assert found.is_interactive
+    assert "how it was started cannot be read: " in found.script.unavailable

@@ -154,6 +154,8 @@ def test_a_console_script_is_started_by_its_function(place):
     found = find(place, ["python", str(program), "a"], code=[Code(str(place / "pkg/app.py"))])
     assert (found.entry_point, found.words) == ("repro-track=repro_track.cli:main", ("a",))
     assert found.script == str(place / "pkg/app.py")
+    main = Code(str(program), None, True)
+    assert find(place, ["python", str(program)], code=[main, Code(str(place / "pkg/app.py"))]).entry_point
     assert find_entry_point(str(place / "x.py")) is None
     (place / "bin").mkdir()
     (place / "bin" / "repro-track").write_text("somebody's own")
@@ -175,9 +177,10 @@ def test_a_worker_was_started_by_the_program_above_it(place, worker):
     assert (found.script, found.words, found.options) == (str(place / "x.py"), ("a",), ("-O",))
     found = find(place, worker, above=[("python", "-m", "pkg.app", "a")])
     assert (found.module, found.script, found.words) == ("pkg.app", str(place / "pkg/app.py"), ("a",))
-    nowhere = find(place, worker, above=[], main_file="site-packages/tool.py")
+    nowhere = find(place, worker, above=[], main_file="site-packages/tool.py", code=[Code("/worker.py", None, True)])
     assert (nowhere.script, nowhere.module) == (None, None)
-    assert find(place, worker, above=[], main_file="x.py").script == str(place / "x.py")
+    alone = find(place, worker, above=[], main_file="x.py").script
+    assert alone == (str(place / "x.py") if worker == SPAWN else None)  # that of the program, or of the worker itself
 
 
 def test_a_worker_of_a_pool_is_said_not_to_come_back(place):
