@@ -10,9 +10,6 @@ It loads neither torch nor mlflow: a job that never loads torch is not tracked, 
 
 from __future__ import annotations
 
-import functools
-import gc
-import inspect
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 from hydra.experimental.callback import Callback
 
-from repro_track.tracking.plain_config import freeze_config
+from repro_track.config.given import freeze_config
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -51,7 +48,6 @@ class ReproTrack(Callback):
         self._config = freeze_config(config, leave_out=("hydra",))
         _current[:] = [self]
         _when_loaded("torch", _begin)
-        _when_loaded("diffusers.pipelines.pipeline_utils", _watch_pipelines)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Log the run, as failed where the job was."""
@@ -69,7 +65,7 @@ class ReproTrack(Callback):
 
     def begin(self) -> None:
         """Open the run of this job; does nothing where it is open, or where the app tracks itself."""
-        from repro_track.tracking.run import get_current_run
+        from repro_track.tracking.open_runs import get_current_run
         from repro_track.tracking.track import track
 
         if self._run is not None or self._config is None or get_current_run() is not None:
@@ -80,14 +76,6 @@ class ReproTrack(Callback):
         is_seed = isinstance(seed, int) and not isinstance(seed, bool)
         self._run = track(seed=seed if is_seed else None, config=self._config, **self._options)
         self._run.__enter__()
-
-    def call(self, pipe: Any, original: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Call a pipeline as the app did; recorded, unless it is the tracked run that calls it."""
-        self.begin()
-        if self._run is None or self._run.is_calling:
-            return original(pipe, *arguments, **named)
-        names = [name for name in inspect.signature(original).parameters if name != "self"]
-        return self._run(pipe, **dict(zip(names, arguments, strict=False)), **named)
 
 
 def _when_loaded(name: str, hook: Callable[[Any], None]) -> None:
@@ -103,40 +91,3 @@ def _begin(module: Any) -> None:
     """Torch is there: seeds and numeric settings have to be in force before the app computes anything."""
     if _current:
         _current[0].begin()
-
-
-def _watch_pipelines(module: Any) -> None:
-    """Watch every pipeline, those that are there and those that are made from now on, where they register their
-    components: its class gets a subclass of the same name, which calls it by way of the tracked run."""
-    base = module.DiffusionPipeline
-    register = base.register_modules
-    if hasattr(register, "__wrapped__"):
-        return
-
-    @functools.wraps(register)
-    def register_modules(self: Any, **components: Any) -> None:
-        register(self, **components)
-        _watch(self)
-
-    base.register_modules = register_modules
-    for one in gc.get_objects():  # made while the app's modules were imported, before Hydra began
-        if issubclass(type(one), base):
-            _watch(one)
-
-
-def _watch(pipe: Any) -> None:
-    made: Any = type(pipe)
-    if hasattr(made, "__call__") and not hasattr(made, "_repro_track_original"):  # noqa: B004  of the class, not of type
-        pipe.__class__ = _make_watched(made)
-
-
-@functools.cache
-def _make_watched(original: Any) -> Any:
-    def __call__(self: Any, *arguments: Any, **named: Any) -> Any:
-        if not _current:
-            return original.__call__(self, *arguments, **named)
-        return _current[0].call(self, original.__call__, arguments, named)
-
-    names = {"__module__": original.__module__, "__qualname__": original.__qualname__, "__doc__": original.__doc__}
-    body = {**names, "__call__": functools.wraps(original.__call__)(__call__), "_repro_track_original": original}
-    return type(original.__name__, (original,), body)

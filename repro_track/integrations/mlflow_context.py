@@ -28,5 +28,5 @@ class ReproTrackContext:
 
 
 def _find_run() -> Any:
-    tracking = sys.modules.get("repro_track.tracking.run")
+    tracking = sys.modules.get("repro_track.tracking.open_runs")
     return tracking.get_current_run() if tracking is not None else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from repro_track.config.plain import encode_config
 from repro_track.record.names import name_call
@@ -32,9 +33,11 @@ from repro_track.tracking.call_recorder import describe_error
 from repro_track.tracking.generators import Seeding
 from repro_track.tracking.kept import Kept
 from repro_track.tracking.options import Options
-from repro_track.tracking.plain_config import list_unavailable
 from repro_track.tracking.surroundings import Seen
 from repro_track.version import __version__
+
+NOTHING = "nothing was recorded in the block: no pipeline was called in it, and no output was added"
+"""Why a run cannot be replayed of which there is nothing to compare."""
 
 _ELSEWHERE = "outside of the pipelines' calls"
 
@@ -111,7 +114,7 @@ def assemble_record(
         composed_sha256=options.composed_sha256,
         references={place: options.references[place] for place in withheld if place in options.references},
     )
-    cautions = [*kept.cautions, *list_unavailable(resolved), *_say_withheld(kept.calls, config.references, seen.source)]
+    cautions = [*kept.cautions, *_list_unrecorded(resolved), *_say_withheld(kept.calls, config.references, seen.source)]
     record = RunRecord(
         record_id=record_id,
         status=outcome.status,
@@ -137,7 +140,7 @@ def assemble_record(
         command,
         withheld=[place for place in list_withheld(record) if place not in command.withheld],  # cells say so themselves
         source=seen.source,
-        unknown=[*kept.unknown, *foreign],
+        unknown=[*dict.fromkeys(kept.unknown), *foreign, *_list_missing(kept, status=outcome.status)],
         status=outcome.status,
     )
     return record.model_copy(update={"replayable": replayable})
@@ -159,6 +162,17 @@ def _say_withheld(calls: Sequence[PipelineCall], references: Mapping[str, str], 
                 what = f"argument {place} of {name_call(call.index)}"
                 said.append(f"{what} has what looks like a secret, which was withheld: no replay compares it")
     return said
+
+
+def _list_unrecorded(config: Mapping[str, Any]) -> list[str]:
+    """List what a config has no value for that could be written down, a sentence each."""
+    found = ((place, value) for place, value in walk_tree(config) if isinstance(value, Mapping))
+    return [f"config.{place} was not recorded: {value['unavailable']}" for place, value in found]
+
+
+def _list_missing(kept: Kept, *, status: Status) -> list[str]:
+    """Say that there is nothing to compare, of a run that did not end because something failed."""
+    return [NOTHING] if status == "finished" and not kept.calls and not kept.outputs else []
 
 
 def _make_seeds(seeding: Seeding, *, seen: Seen, kept: Kept) -> Seeds:

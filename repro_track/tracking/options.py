@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from repro_track.config.given import freeze_config as freeze_config  # as an option is
 from repro_track.config.plain import encode_config
 from repro_track.config.presets import read_preset
 from repro_track.config.schema import TRACE_LEVELS, check_experiment

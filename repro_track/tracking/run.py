@@ -7,12 +7,12 @@ replay puts back from `replayed.py`, and every setting and generator that was to
 from __future__ import annotations
 
 import contextlib
+import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from repro_track.capture.command import capture_command, count_block, make_config_command, read_own_process
 from repro_track.capture.hash_order import list_hash_cautions
@@ -27,29 +27,24 @@ from repro_track.media.inputs import keep_inputs, list_unstorable
 from repro_track.media.outputs import list_outputs
 from repro_track.pipelines.arguments import bind_arguments, list_parameters
 from repro_track.pipelines.call import make_call
+from repro_track.pipelines.recognise import take_pipeline
 from repro_track.record.redaction import redact_text
 from repro_track.record.schema import Command, RunRecord, WeightFile, make_record_id
 from repro_track.report.markdown import render_description
 from repro_track.store.messages import Address
 from repro_track.store.outbox import Outbox
 from repro_track.store.stored_run import StoredRun
-from repro_track.tracking import surroundings
-from repro_track.tracking.assemble import RUNNING, Outcome, assemble_record, name_run, read_outcome
-from repro_track.tracking.call_recorder import CallRecorder
+from repro_track.tracking import open_runs, surroundings
+from repro_track.tracking.assemble import NOTHING, RUNNING, Outcome, assemble_record, name_run, read_outcome
+from repro_track.tracking.call_recorder import CallRecorder, describe_error
 from repro_track.tracking.cost import Stopwatch, measure_cost
+from repro_track.tracking.direct import recorded_calls
 from repro_track.tracking.folder import RunFolder
 from repro_track.tracking.generators import begin_seeding, watch_generators
 from repro_track.tracking.kept import Kept
 from repro_track.tracking.notebook import finish_notebook
 from repro_track.tracking.options import Options
 from repro_track.tracking.replayed import find_replayed
-
-_open: list[TrackedRun] = []
-
-
-def get_current_run() -> TrackedRun | None:
-    """Return the run that is tracked in this process now, the innermost one; `None` outside every block."""
-    return _open[-1] if _open else None
 
 
 class TrackedRun:
@@ -59,8 +54,6 @@ class TrackedRun:
     """The id of the run's record."""
     seed: int
     """The root seed."""
-    is_calling: bool
-    """Whether a pipeline is being called by this run now."""
     record: RunRecord | None
     """The record, after the block; `None` before."""
     stored: StoredRun | None
@@ -85,17 +78,18 @@ class TrackedRun:
         self._watch = Stopwatch()
         self._kept = Kept()
         self._next_call = 0
-        self._has_started = False
+        self._state: Literal["new", "open", "started", "over"] = "new"
         self._outbox: Outbox | None = None
-        self.is_calling = False
         self.record = None
         self.stored = None
 
     # --- the block
 
     def __enter__(self) -> TrackedRun:
+        if self._state != "new":
+            raise UsageError("the block of this run was entered before", expected="a run for each block")
+        self._state = "open"
         self._watch.restart()
-        self._stack.callback(self._remove_unless_started)
         try:
             self._folder.make()
             self._command = (
@@ -105,64 +99,73 @@ class TrackedRun:
             )
             if not self._replayed.is_replay:
                 address = _make_address(
-                    self._options,
-                    command=self._command,
-                    root=self.seed,
-                    store_uri=self._store_uri,
-                    folder=self._folder,
+                    self._options, command=self._command, root=self.seed, store_uri=self._store_uri, folder=self._folder
                 )
                 self._outbox = Outbox(address)
                 self._stack.callback(self._outbox.close)
-            self._surroundings = self._stack.enter_context(
-                surroundings.opened(
-                    self._options,
-                    command=self._command,
-                    folder=self._folder,
-                    root=self.seed,
-                    store_uri=self._store_uri,
-                    replayed=self._replayed,
-                    watch=self._watch,
-                )
+            around = surroundings.opened(
+                self._options,
+                command=self._command,
+                folder=self._folder,
+                root=self.seed,
+                store_uri=self._store_uri,
+                replayed=self._replayed,
+                watch=self._watch,
             )
+            self._surroundings = open_runs.open_run(self, self._kept, around=around)
+            self._stack.callback(open_runs.close_run, self)
+            self._stack.enter_context(recorded_calls())
             if not self._options.is_config:
                 self._start()
         except BaseException:
-            self._stack.close()
+            self._leave()
             raise
-        _open.append(self)
-        self._stack.callback(_open.remove, self)
         self._watch.seconds["open"] = self._watch.read() - self._watch.seconds["import_torch"]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace_back: object) -> None:
+        if not open_runs.begin_end(self):
+            return  # a process that was forked inside the block ends it, too
         try:
-            if error is not None and not self._has_started:
+            if error is not None and self._state == "open":
                 return  # nothing was begun: nothing is left behind
-            self._start()
-            outcome = read_outcome(error)
-            if error is not None:
-                self._folder.write_error(redact_text("".join(traceback.format_exception(error))))
-            self._watch.seconds["total"] = self._watch.read()
-            self._close(outcome)
+            with _yielding_to(error):
+                self._start()
+                if error is not None:
+                    self._folder.write_error(redact_text("".join(traceback.format_exception(error))))
+                self._watch.seconds["total"] = self._watch.read()
+                self._close(read_outcome(error))
         finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Put everything back; of a run that has not begun nothing is left."""
+        has_started, self._state = self._state == "started", "over"
+        try:
             self._stack.close()
+        finally:
+            if not has_started:
+                self._folder.remove()
 
     # --- what a run does
 
-    def __call__(self, pipe: Any, /, **arguments: Any) -> Any:
+    def __call__(self, pipe: Any, /, *values: Any, **arguments: Any) -> Any:
         """Call a diffusers pipeline with its own arguments, and record the call and its outputs.
 
         Without `generator`, one is made for each image from the run's seeds, on the CPU unless the run says otherwise;
         each call begins with the same seeds again, unless the run has stages. Where the pipeline expects a picture, a
         video, sound or a tensor, a path or URL can be given instead: it is loaded, and a replay does not need the file.
+        A pipeline that is called directly in the block, `pipe(...)`, is recorded in the same way.
 
         Returns:
             what the pipeline returns, untouched; with `batch=independent` the results of all images, put together.
 
         Raises:
-            UsageError: the pipeline has no such argument, or the number of images and seeds do not agree.
+            UsageError: the block is not open, this is no pipeline, it has no such argument, or the number of images
+                and seeds do not agree.
         """
-        return self.call_pipeline(pipe, arguments)
+        open_runs.check_open(self, "run(...)", was_opened=self._state == "over")
+        return self.call_pipeline(*take_pipeline(pipe, values, arguments))
 
     def leave_out_call(self) -> bool:
         """Whether the next call is not wanted, because a replay looks at another one alone; it is counted then."""
@@ -178,8 +181,38 @@ class TrackedRun:
         *,
         stage: str | None = None,
         adapter_files: tuple[WeightFile, ...] = (),
+        otherwise: Callable[[], Any] | None = None,
     ) -> Any:
-        """Call a pipeline as `__call__` does, as a stage with a name, with adapters whose files are known."""
+        """Call a pipeline as `__call__` does, as a stage with a name, with adapters whose files are known.
+
+        Args:
+            pipe: the pipeline.
+            arguments: of its call, by name.
+            stage: its name, where the run has several.
+            adapter_files: of the adapters that were loaded by us.
+            otherwise: what is done where the call cannot be recorded, which is said in the record; `None`: it is
+                refused.
+        """
+        with open_runs.recording_call(self) as may_record:
+            if not may_record:
+                return otherwise() if otherwise else pipe(**arguments)
+            try:
+                recorder = self._prepare_call(pipe, arguments, stage=stage, adapter_files=adapter_files)
+            except UsageError as error:
+                if otherwise is None:
+                    raise
+                self._kept.unknown.append(f"a direct call of {type(pipe).__name__} was not recorded: {error.found}")
+                return otherwise()
+            try:
+                with self._replayed.restored_schedulers(pipe, call=recorder.call.index):
+                    return recorder.make()
+            finally:
+                self._kept.add_call(recorder.finish())
+
+    def _prepare_call(
+        self, pipe: Any, arguments: Mapping[str, Any], *, stage: str | None, adapter_files: tuple[WeightFile, ...]
+    ) -> CallRecorder:
+        """Load, keep and watch what a call is given; nothing of the pipeline runs yet."""
         index, options, replayed = self._next_call, self._options, self._replayed
         bind_arguments(pipe, arguments)  # a name that the pipeline does not have, before anything is loaded
         arguments = replayed.restore_arguments(arguments, call=index)
@@ -196,7 +229,7 @@ class TrackedRun:
             self._outbox.check()  # a store that cannot be used is better known before an hour of computing
         self._start()
         self._next_call += 1
-        recorder = CallRecorder(
+        return CallRecorder(
             call,
             seeds=self._seeding.images,
             stage=stage,
@@ -207,20 +240,14 @@ class TrackedRun:
             replayed=replayed,
             watch=self._watch,
         )
-        self.is_calling = True
-        try:
-            with replayed.restored_schedulers(pipe, call=index):
-                return recorder.make()
-        finally:
-            self.is_calling = False
-            self._kept.add_call(recorder.finish())
 
     def add_output(self, name: str, value: Any) -> None:
         """Record an output that is not a pipeline's: a tensor, an array, a picture, or the path of a file.
 
         Raises:
-            UsageError: the name is taken, or the value is none of these.
+            UsageError: the block is not open, the name is taken, or the value is none of these.
         """
+        open_runs.check_open(self, "run.add_output(...)", was_opened=self._state == "over")
         if any(output.name == name for output in self._kept.outputs):
             raise UsageError(f"there is an output {name!r} already", expected="another name")
         self._start()
@@ -244,9 +271,12 @@ class TrackedRun:
         a replay, which logs nothing, it is a stand-in.
 
         Raises:
+            UsageError: the block was never entered.
             StoreError: the store cannot be used.
         """
         if self.stored is None:
+            if self._state == "new":
+                raise UsageError("the run has no id yet: its block was never entered")
             if self._outbox is None:
                 return f"replay-{self.record_id}"
             self.stored = self._outbox.wait_started()
@@ -257,17 +287,13 @@ class TrackedRun:
         """Whether this process replays a recorded run: leave files of your own alone then."""
         return self._replayed.is_replay
 
-    def timed(self, phase: str) -> AbstractContextManager[None]:
-        """Add the seconds that the block takes to a phase of the run's cost."""
-        return self._watch.timed(phase)
-
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:
         """Time the block as the loading of a pipeline, and note draws from global generators in it apart: many models
         draw the weights that the file then replaces. In the run of a config they are undone, so that a call begins
         as it would with a pipeline that was there before; a script's own code may have seeded them in the block."""
         before = read_globals()
-        with self.timed("load"):
+        with self._watch.timed("load"):
             yield
         drawn = list_moved(before, read_globals())
         self._kept.loading_draws.update(drawn)
@@ -279,16 +305,16 @@ class TrackedRun:
     def _start(self) -> None:
         """Leave a record that says `running`, and show the run in MLflow: from here on a killed run leaves its
         trace."""
-        if self._has_started:
+        if self._state != "open":
             return
-        self._has_started = True
+        self._state = "started"
         self._folder.write_record(self._assemble(RUNNING, seen=self._surroundings.look()))
         if self._outbox is not None:
             self._outbox.start()
 
     def _close(self, outcome: Outcome) -> None:
         """Write everything that the run has kept, and log it."""
-        with self.timed("close"):
+        with self._watch.timed("close"):
             kept, seen = self._kept, self._surroundings.look(capture_state())
             self._command, seen = finish_notebook(self._command, seen, kept=kept, folder=self._folder.path)
             kept.cautions += list_hash_cautions(
@@ -299,6 +325,8 @@ class TrackedRun:
             self._replayed.leave_second_calls(kept.second_calls)
             self._folder.save_sheet(kept.pictures)
             self._folder.write_texts(record)
+        if NOTHING in record.replayable.reasons:
+            print(f"repro_track: {NOTHING}", file=sys.stderr)
         self.record = record.model_copy(update={"cost": measure_cost(self._watch)})
         self._folder.write_record(self.record)
         self._folder.write_page(self.record, run_id=self.run_id)
@@ -320,9 +348,16 @@ class TrackedRun:
             foreign=self._replayed.list_foreign_modules(),
         )
 
-    def _remove_unless_started(self) -> None:
-        if not self._has_started:
-            self._folder.remove()
+
+@contextlib.contextmanager
+def _yielding_to(error: BaseException | None) -> Iterator[None]:
+    """Let what ended a block pass where ending the run fails, too: that is only said then."""
+    try:
+        yield
+    except Exception as other:
+        if error is None:
+            raise
+        print(f"repro_track: the failed run could not be logged: {describe_error(other)}", file=sys.stderr)
 
 
 def _make_address(options: Options, *, command: Command, root: int, store_uri: str, folder: RunFolder) -> Address:

@@ -10,8 +10,7 @@ from typing import Any
 
 from repro_track.capture.hydra import digest_composed, find_job, read_hydra_overrides
 from repro_track.record.schema import Batch, Embed, Noise, TraceLevel
-from repro_track.tracking.options import Options, read_policy
-from repro_track.tracking.plain_config import freeze_config
+from repro_track.tracking.options import Options, freeze_config, read_policy
 from repro_track.tracking.run import TrackedRun
 
 

@@ -24,9 +24,9 @@ def test_inside_a_tracked_run_the_tags_are_its_own(child):
 
 def test_a_program_that_never_tracks_has_no_tags(monkeypatch):
     """Where our tracking was never loaded there is no run, and asking does not load it."""
-    monkeypatch.delitem(sys.modules, "repro_track.tracking.run", raising=False)
+    monkeypatch.delitem(sys.modules, "repro_track.tracking.open_runs", raising=False)
     assert (ReproTrackContext().in_context(), ReproTrackContext().tags()) == (False, {})
-    assert "repro_track.tracking.run" not in sys.modules
+    assert "repro_track.tracking.open_runs" not in sys.modules
 
 
 @pytest.mark.parametrize("name", ["in_context", "tags"])

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from repro_track.config.given import freeze_config
 from repro_track.record.handover import Handover
 from repro_track.record.reading import read_record
 from repro_track.tracking.options import Options, read_policy
-from repro_track.tracking.plain_config import freeze_config
 from repro_track.tracking.replayed import ReplayedBlock
 from repro_track.tracking.track import track
 
@@ -40,3 +40,12 @@ def make_replayed(record, tmp_path):
         return ReplayedBlock(Handover(tmp_path, expected, **details))
 
     return make
+
+
+@pytest.fixture
+def unlogged(record, tmp_path, monkeypatch):
+    """Be the child of a replay of a block that no test opens: nothing is logged, and no process started."""
+    elsewhere = record.model_copy(update={"command": record.command.model_copy(update={"ordinal": -1})})
+    Handover(tmp_path, elsewhere).write()
+    monkeypatch.setenv("REPRO_TRACK_REPLAY", str(tmp_path))
+    return tmp_path

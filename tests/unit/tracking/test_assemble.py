@@ -5,7 +5,7 @@ import pytest
 from repro_track.errors import UsageError
 from repro_track.record.redaction import WITHHELD
 from repro_track.record.schema import Cost, GlobalGenerator, Unavailable
-from repro_track.tracking.assemble import RUNNING, Outcome, assemble_record, name_run, read_outcome
+from repro_track.tracking.assemble import NOTHING, RUNNING, Outcome, assemble_record, name_run, read_outcome
 from repro_track.tracking.call_recorder import Draw
 from repro_track.tracking.generators import Seeding
 from repro_track.tracking.kept import Kept
@@ -83,7 +83,7 @@ def test_what_a_config_has_no_value_for_is_a_caution(assemble, make_options):
     replayed all the same."""
     made = assemble(options=make_options(config={"a": {"b": object()}}), kept=Kept(cautions=["mind", "mind"]))
     assert made.cautions == ("mind", "config.a.b was not recorded: an object, which is no data")
-    assert made.replayable.yes
+    assert assemble(options=make_options(config={"a": {"b": object()}})).replayable.yes
     assert assemble(options=make_options(config={"a": {"b": 1}})).cautions == ()
 
 
@@ -131,6 +131,15 @@ def test_a_run_that_cannot_be_replayed_says_why(assemble, record, changes, reaso
     assert not judged.yes
     assert any(reason in one for one in judged.reasons)
     assert assemble(seen=seen).replayable.yes
+
+
+def test_a_run_of_nothing_cannot_be_replayed(assemble, record):
+    """A block in which no pipeline was called and no output added is not replayable; one of both is enough. A run that
+    failed has its own reason."""
+    assert assemble(kept=Kept()).replayable.reasons == (NOTHING,)
+    assert assemble(kept=Kept(calls=list(record.calls))).replayable.yes
+    assert assemble(kept=Kept(outputs=list(record.outputs))).replayable.yes
+    assert assemble(Outcome("failed", "words"), kept=Kept()).replayable.reasons == ("the run is failed",)
 
 
 def test_only_a_finished_run_is_replayable(assemble):

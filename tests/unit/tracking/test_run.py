@@ -17,17 +17,15 @@ from repro_track.record.choice import Focus
 from repro_track.record.handover import Handover, Settings
 from repro_track.record.names import RECORD_NAME
 from repro_track.record.reading import read_record
-from repro_track.tracking.run import TrackedRun, get_current_run
+from repro_track.tracking.open_runs import get_current_run, is_calling
+from repro_track.tracking.run import TrackedRun
 from repro_track.tracking.track import track
 
 
 @pytest.fixture
-def child(record, tmp_path, monkeypatch):
-    """Be the child of a replay of a block that no test opens; return the folder that the run's is in."""
-    elsewhere = record.model_copy(update={"command": record.command.model_copy(update={"ordinal": -1})})
-    Handover(tmp_path, elsewhere).write()
-    monkeypatch.setenv("REPRO_TRACK_REPLAY", str(tmp_path))
-    return tmp_path
+def child(unlogged):
+    """Log nothing; return the folder that the run's is in."""
+    return unlogged
 
 
 @pytest.fixture
@@ -197,11 +195,11 @@ def test_calls_are_recorded_in_order(child, tiny_pipeline):
     being made."""
     seen = []
     with make_run(trace="off") as run:
-        tiny_pipeline.unet.register_forward_hook(lambda *_: seen.append(run.is_calling))
+        tiny_pipeline.unet.register_forward_hook(lambda *_: seen.append(is_calling(run)))
         run(tiny_pipeline, num_inference_steps=1, output_type="np")
         run.add_output("mine", np.zeros(2))
         run(tiny_pipeline, num_inference_steps=1, output_type="np")
-        assert not run.is_calling
+        assert not is_calling(run)
     assert [output.name for output in run.record.outputs] == ["images.0", "mine", "call1.images.0"]
     assert set(seen) == {True}
 

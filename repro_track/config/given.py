@@ -13,7 +13,6 @@ from pathlib import PurePath
 from typing import Any
 
 from repro_track.errors import first_line
-from repro_track.record.places import walk_tree
 
 _MISSING = "???"
 _DEEPEST = 50
@@ -40,16 +39,6 @@ def freeze_config(given: Any, *, leave_out: Sequence[str] = ()) -> dict[str, Any
     if isinstance(frozen, dict):
         return frozen
     return {"config": frozen}
-
-
-def list_unavailable(config: Mapping[str, Any]) -> list[str]:
-    """List what a frozen config has no value for, a sentence each.
-
-    >>> list_unavailable({"a": {"b": {"unavailable": "an object, which is no data"}}, "c": 1})
-    ['config.a.b was not recorded: an object, which is no data']
-    """
-    found = ((place, value) for place, value in walk_tree(dict(config)) if isinstance(value, Mapping))
-    return [f"config.{place} was not recorded: {value['unavailable']}" for place, value in found]
 
 
 def _guard(make: Callable[[], Any]) -> Any:
