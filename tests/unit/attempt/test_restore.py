@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from repro_track.attempt.restore import load_into, restore_recorded
+from repro_track.attempt.restore import _link_ignored, load_into, restore_recorded
 from repro_track.attempt.weights import WeightPlan
 from repro_track.capture.command import Move
 from repro_track.errors import RefusedError, ReplayError
@@ -14,7 +14,7 @@ from repro_track.record.choice import make_choice
 from repro_track.record.handover import Settings
 from repro_track.record.names import CHILD_CONFIG_NAME, STATES_NAME
 from repro_track.record.reading import read_record
-from repro_track.record.schema import GlobalGenerator
+from repro_track.record.schema import GlobalGenerator, WeightFile
 from repro_track.tensors.digests import digest_file
 from tests.unit.attempt.attempts import CHOICE, make_attempt
 
@@ -158,3 +158,30 @@ def test_states_come_along_where_no_seed_explains_them(tmp_path, record, moved, 
     (tmp_path / "run" / STATES_NAME).write_bytes(b"states")
     restore_recorded(attempt)
     assert attempt.handover.states_path.is_file() == comes
+
+
+def test_weights_are_linked_into_the_restored_clone(tmp_path, found):
+    """Weights that git ignores are linked into the restored tree: a folder as a whole, a file into a folder that the
+    tree has, the file found elsewhere in the place of one that changed, with what lies beside it."""
+    old, new = tmp_path / "clone", tmp_path / "tree"
+    make_saved(old / "whole")
+    make_saved(old / "changed")
+    (new / "partly").mkdir(parents=True)
+    (old / "partly").mkdir()
+    (old / "partly" / "x.safetensors").write_bytes(b"ignored")
+    weights = [
+        WeightFile(path="weights.safetensors", sha256="0" * 64, size_bytes=1, origin="computed", folder=str(folder))
+        for folder in (old / "whole" / "unet", old / "changed" / "unet")
+    ]
+    weights.append(weights[0].model_copy(update={"path": "x.safetensors", "folder": str(old / "partly")}))
+    call = SCRIPT.calls[0].model_copy(
+        update={"components": (), "other_weights": tuple(weights), "name_or_path": str(old / "changed")}
+    )
+    record = SCRIPT.model_copy(update={"calls": (call,)})
+    replaced = {old / "changed" / "unet" / "weights.safetensors": found}
+    _link_ignored(record, move=Move(old, new), replaced=replaced)
+    assert (new / "whole" / "unet" / "weights.safetensors").read_bytes() == b"changed"
+    assert (new / "changed" / "unet" / "weights.safetensors").read_bytes() == b"recorded"
+    assert (new / "changed" / "model_index.json").is_file()
+    assert (new / "partly" / "x.safetensors").read_bytes() == b"ignored"
+    assert (old / "changed" / "unet" / "weights.safetensors").read_bytes() == b"changed"

@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from repro_track.pipelines.components import describe_components
+from repro_track.pipelines.components import describe_components, describe_others
 from repro_track.pipelines.origins import find_origins
 from repro_track.tensors.digests import digest_file
 from repro_track.tensors.opened import list_opened
@@ -226,3 +226,33 @@ def test_what_is_kept_is_asked_again_when_the_values_change(models):
             weight.add_(3)
     assert find_origins(unet, memory="a") is found
     assert find_origins(unet, memory="b") == ()
+
+
+def test_what_diffusers_loads_part_by_part_is_found(models):
+    """The components of a pipeline that is spread over devices have their files and digests; so have those that a
+    modular pipeline's specs load, each by itself."""
+    at = models / "pipe"
+    spread = diffusers.StableDiffusionPipeline.from_pretrained(at, device_map="balanced")
+    spec = diffusers.ComponentSpec(
+        name="unet",
+        type_hint=diffusers.UNet2DConditionModel,
+        pretrained_model_name_or_path=str(at),
+        subfolder="unet",
+    )
+    for unet in (spread.unet, spec.load()):
+        part = describe(unet)
+        assert list_paths(part) == [str(at / UNET)]
+        assert isinstance(part.memory_xxh3, str)
+
+
+def test_the_word_of_a_textual_inversion_is_a_file_besides(models, tmp_path):
+    """A new word's file is in no component as it is: it is among the files that were opened, the text encoder's own
+    file stays its own."""
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(models / "pipe")
+    torch.manual_seed(3)
+    word = zoo.save_textual_inversion(tmp_path)["textual_inversion"]["sks"]["path"]
+    pipe.load_textual_inversion(word, token="sks")
+    parts = describe_components(pipe)
+    encoder = next(part for part in parts if part.name == "text_encoder")
+    assert list_paths(encoder) == [str(models / "pipe" / "text_encoder" / "model.safetensors")]
+    assert word in [f"{one.folder}/{one.path}" for one in describe_others(pipe, parts)]
