@@ -83,6 +83,7 @@ class ReplayPlan:
             data["move"] = {"old": str(self.move.old), "new": str(self.move.new)}
         if self.code:
             data["code"]["submodules"] = [submodule.model_dump() for submodule in self.code.submodules]
+            data["code"]["referred"] = [{**one.model_dump(), "source": found} for one, found in self.code.referred]
         return data
 
 
@@ -204,9 +205,10 @@ def _choose_cwd(record: RunRecord, *, code: _CodePlan, folder: Path) -> tuple[st
     """Return the working directory of the child, and what to tell of it."""
     recorded = record.command.cwd
     cwd = code.move.find(recorded) if code.move and code.source else recorded
-    if cwd != recorded or Path(cwd).is_dir():
+    is_in_git = cwd != recorded and ".git" in Path(cwd).parts  # the restored source has another folder for that
+    if (cwd != recorded or Path(cwd).is_dir()) and not is_in_git:
         return cwd, ()
-    note = f"{cwd}, where the run was started, is not there: an empty folder stands for it"
+    note = f"{recorded}, where the run was started, is not there: an empty folder stands for it"
     return str(folder / "cwd"), () if record.command.is_config else (note,)
 
 

@@ -26,6 +26,8 @@ from repro_track.tensors.digests import digest_file
 def make_bundle(clone: Clone, *, commit: str, target: Path) -> Known[str]:
     """Keep a commit, with as much of its history as there is, as a bundle; return its digest, or why there is none.
 
+    Where the history lacks files, as in a partial clone, the commit is kept alone.
+
     Args:
         clone: the repository.
         commit: what is kept.
@@ -33,18 +35,27 @@ def make_bundle(clone: Clone, *, commit: str, target: Path) -> Known[str]:
     """
     path = target / BUNDLE_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with opened_bench_of(clone, limit_s=RESTORE_LIMIT_S) as bench:
-            (bench.folder / "HEAD").write_text(f"{commit}\n", encoding="utf-8")
-            bench.run("bundle", "create", "--quiet", str(path.absolute()), "HEAD")
-        with opened_bench(target, is_sha256=len(commit) == 64) as bench:
-            unpack_bundle(path, commit=commit, bench=bench)
-            bench.run("read-tree", commit)
-            bench.run("write-tree")  # says what is missing
-    except (subprocess.SubprocessError, OSError) as error:
-        path.unlink(missing_ok=True)
-        return Unavailable(unavailable=describe_git_error(error))
-    return digest_file(path)
+    reason = ""
+    for is_alone in (False, True):
+        try:
+            _write_bundle(clone, commit=commit, path=path, is_alone=is_alone)
+            return digest_file(path)
+        except (subprocess.SubprocessError, OSError) as error:
+            path.unlink(missing_ok=True)
+            reason = describe_git_error(error)
+    return Unavailable(unavailable=reason)
+
+
+def _write_bundle(clone: Clone, *, commit: str, path: Path, is_alone: bool) -> None:
+    with opened_bench_of(clone, limit_s=RESTORE_LIMIT_S) as bench:
+        (bench.folder / "HEAD").write_text(f"{commit}\n", encoding="utf-8")
+        if is_alone:
+            (bench.folder / "shallow").write_text(f"{commit}\n", encoding="utf-8")
+        bench.run("bundle", "create", "--quiet", str(path.absolute()), "HEAD")
+    with opened_bench(path.parent, is_sha256=len(commit) == 64) as bench:
+        unpack_bundle(path, commit=commit, bench=bench)
+        bench.run("read-tree", commit)
+        bench.run("write-tree")  # says what is missing
 
 
 def unpack_bundle(path: Path, *, commit: str, bench: Bench) -> None:

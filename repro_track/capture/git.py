@@ -355,8 +355,11 @@ class Bench:
         """Take over a repository's index with its time: git looks again into files that are no older."""
         if (clone.folder / "index").is_file():
             shutil.copy2(clone.folder / "index", self.index)
-            for shared in clone.folder.glob("sharedindex.*"):
-                shutil.copy2(shared, self.folder)
+            shared = list(clone.folder.glob("sharedindex.*"))
+            for part in shared:
+                shutil.copy2(part, self.folder)
+            if shared:
+                self.run("update-index", "--no-split-index")
 
 
 def make_git_folder(folder: Path, *, is_sha256: bool, settings: Mapping[str, str] | None = None) -> None:

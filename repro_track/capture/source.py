@@ -161,11 +161,12 @@ def _capture_repositories(clone: Clone, *, script_digest: Known[str], wanted: Wa
 def _capture_one(clone: Clone, *, path: str, is_clone: bool, wanted: Wanted, bundle: bool) -> _Captured:
     commit = read_commit(clone)
     known = commit if isinstance(commit, str) else None
+    tree = Tree()
     with opened_bench_of(clone) as bench:
         try:
-            tree = capture_tree(clone, bench, commit=known, wanted=wanted)
+            capture_tree(clone, bench, commit=known, wanted=wanted, tree=tree)
         except (subprocess.SubprocessError, OSError, ReproTrackError, ValueError) as error:
-            tree = Tree(hash=Unavailable(unavailable=f"git cannot capture it: {describe_git_error(error)}"))
+            tree.hash = Unavailable(unavailable=f"git cannot capture it: {describe_git_error(error)}")
     kept = make_bundle(clone, commit=known, target=wanted.folder) if bundle and known else None
     return _Captured(path, is_clone, commit, read_remote(clone), tree, kept)
 

@@ -125,7 +125,7 @@ class Wanted:
     ran: tuple[Path, ...] = ()
 
 
-def capture_tree(clone: Clone, bench: Bench, *, commit: str | None, wanted: Wanted) -> Tree:
+def capture_tree(clone: Clone, bench: Bench, *, commit: str | None, wanted: Wanted, tree: Tree) -> None:
     """Capture what differs between a working tree and its commit, and prove that this suffices.
 
     Args:
@@ -133,11 +133,11 @@ def capture_tree(clone: Clone, bench: Bench, *, commit: str | None, wanted: Want
         bench: open over it.
         commit: what is checked out; `None`: there is no commit yet.
         wanted: what is kept, and where.
+        tree: is filled; with what is known where this fails, too.
 
     Raises:
         subprocess.SubprocessError: git failed, or took too long.
     """
-    tree = Tree()
     entries = _take_index(clone, bench, commit=commit)
     absent = [entry.name for entry in entries if entry.is_hidden]
     here = [entry for entry in entries if not entry.is_hidden]
@@ -166,7 +166,6 @@ def capture_tree(clone: Clone, bench: Bench, *, commit: str | None, wanted: Want
         tree.changes["absent"] = _keep_absent(absent, here, target=wanted.folder / name_kept("absent"))
     _show(bench, converted)
     tree.hash = _prove(bench, commit=commit, tree=tree, untracked=untracked, absent=absent, wanted=wanted)
-    return tree
 
 
 def list_entries(bench: Bench, *, index: Path | None = None) -> list[Entry]:
@@ -379,6 +378,8 @@ def _choose_untracked(clone: Clone, bench: Bench, here: list[Entry], *, tree: Tr
             tree.left_out[redact_text(to_text(name))] = _SECRET
         elif not (path.is_symlink() or path.is_file()):
             tree.left_out[to_text(name)] = "not a file"  # a socket
+        elif not path.is_symlink() and not os.access(path, os.R_OK):
+            tree.left_out[to_text(name)] = "it cannot be read"
         else:
             kept.append(name)
     return kept
@@ -456,8 +457,8 @@ def _add_ignored(clone: Clone, ignored: list[str], untracked: list[str], *, tree
         if len(tree.referred) >= _IGNORED_LIMIT:
             tree.left_out["ignored config files"] = f"there are more than {_IGNORED_LIMIT}"
             break
-        if is_secret_file(name):
-            tree.left_out[to_text(name)] = f"git ignores it, and {_SECRET}"
+        if is_secret_file(name) or has_secret(name):
+            tree.left_out[redact_text(to_text(name))] = f"git ignores it, and {_SECRET}"
         elif path.stat().st_size <= _CONFIG_LIMIT_BYTES:
             tree.referred.append(_refer(path, name=name, why="ignored"))
 

@@ -1,5 +1,6 @@
 """Promises of plan.py: what is restored, what stays, what cannot be had, and what to tell; nothing is restored yet."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from repro_track.errors import ReplayError
 from repro_track.record.choice import make_choice
 from repro_track.record.names import CHILD_CONFIG_NAME
 from repro_track.record.reading import read_record
-from repro_track.record.schema import Unavailable
+from repro_track.record.schema import ReferredFile, Unavailable
 from repro_track.tensors.digests import digest_file
 
 RECORDS = Path(__file__).parents[2] / "data" / "records"
@@ -82,6 +83,19 @@ def test_a_commit_that_is_here_is_checked_out(tmp_path):
     assert (plan.argv[1], plan.cwd) == (str(tmp_path / "replay" / "tree" / "x.py"), str(tmp_path / "replay" / "tree"))
     assert "not kept with the run: big.bin (too large)" in plan.notes
     json.dumps(plan.to_json())
+    inside_git = make_plan(change(record, command={"cwd": str(clone / ".git")}), folder=tmp_path, choice=choose())
+    assert inside_git.cwd == str(tmp_path / "cwd")
+    assert any(".git, where the run was started, is not there" in note for note in inside_git.notes)
+    (clone / "a.local.yaml").write_text("1\n")
+    files = [{"path": name, "sha256": "0" * 64, "size_bytes": 2, "why": "ignored"} for name in ("gone", "a.local.yaml")]
+    files[1]["sha256"] = hashlib.sha256(b"1\n").hexdigest()
+    source["referred"] = [ReferredFile(**file) for file in files]
+    referring = make_plan(change(record, source=source), folder=tmp_path, choice=choose())
+    assert [one["source"] for one in json.loads(json.dumps(referring.to_json()))["code"]["referred"]] == [
+        None,
+        str(clone / "a.local.yaml"),
+    ]
+    assert any(note.startswith("gone, which git ignores") for note in referring.notes)
     with pytest.raises(ReplayError, match="is not in the clone"):
         make_plan(change(record, source={"commit": "0" * 40}), folder=tmp_path / "replay", choice=choose())
 

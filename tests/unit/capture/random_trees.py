@@ -112,7 +112,8 @@ class RandomTree:
                 self.change()
                 self.commit()
         for act, share in (
-            (self.add_submodule, 0.2), (self.add_submodule, 0.1), (self.conflict, 0.08), (self.go_sparse, 0.1),
+            (self.move, 0.25), (self.add_submodule, 0.2), (self.add_submodule, 0.1), (self.conflict, 0.08),
+            (self.go_sparse, 0.1),
             (self.checkout_again, 0.4), (self.change, 0.7), (self.change, 0.5), (self.add_clone, 0.15),
             (self.hide, 0.15), (self.detach, 0.1), (self.edit_quickly, 0.3), (self.add_folders, 0.3),
             (self.use_lfs, 0.2), (self.replace, 0.05),
@@ -138,6 +139,11 @@ class RandomTree:
             self.git("config", "core.autocrlf", self.random.choice(["true", "input"]))
         if self.chance(0.1):
             self.git("config", "core.fileMode", "false")
+        if self.chance(0.1):
+            self.git("config", "core.symlinks", "false")
+        if self.chance(0.1):
+            (self.root / ".git" / "info").mkdir(exist_ok=True)
+            (self.root / ".git" / "info" / "attributes").write_text("*.txt text eol=crlf\n*.py filter=rot\n")
         hooks = self.root / ".git" / "hooks"
         hooks.mkdir(exist_ok=True)
         for name in ("post-checkout", "post-index-change", "reference-transaction"):
@@ -155,6 +161,25 @@ class RandomTree:
         entries = self.git("ls-files", "--stage", "-z").split("\0")
         names = [entry.partition("\t")[2] for entry in entries if entry and not entry.startswith("160000")]
         return sorted({name for name in names if not name.startswith(".git") and os.path.lexists(self.root / name)})
+
+    def move(self) -> None:
+        """Go on in a clone with less history, with borrowed objects, with an index in two parts, or in a worktree."""
+        if not self.has_commit():
+            return
+        kind = self.random.randrange(4)
+        self.said.append(f"move {kind}")
+        other = self.folder / "moved"
+        if kind == 0:
+            self.git("worktree", "add", "--quiet", "-f", str(other), "HEAD")
+            self.root = other
+        elif kind == 3:
+            self.git("update-index", "--split-index")
+        else:
+            how = ("--depth=1", f"file://{self.root}") if kind == 1 else ("--shared", str(self.root))
+            self.git("clone", "--quiet", "--no-checkout", *how, str(other))
+            self.root = other
+            self._configure()
+            self.git("checkout", "--quiet", "--force", check=False)
 
     def checkout_again(self) -> None:
         """What git checks out is what it has converted."""
@@ -201,7 +226,7 @@ class RandomTree:
         self.other += 1
         other = self.folder / f"other {self.other}"
         other.mkdir()
-        form = ["--object-format=sha256"] if "sha256" in (self.root / ".git" / "config").read_text() else []
+        form = ["--object-format=sha256"] if "sha256" in self.git("rev-parse", "--show-object-format") else []
         self.git("init", "--quiet", "--initial-branch=main", *form, root=other)
         self.write("lib.py", b"x = 1\n", root=other)
         self.git("add", "--all", root=other)

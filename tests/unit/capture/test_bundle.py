@@ -64,6 +64,22 @@ def test_a_bundle_that_would_lack_files_is_not_kept(git, tmp_path):
     assert sorted((clone / ".git" / "objects").rglob("*")) == before
 
 
+def test_a_bundle_of_a_clone_without_old_files_has_the_commit_alone(git, tmp_path):
+    """A partial clone has all files of its commit and lacks older ones: the bundle has the commit, without history."""
+    (git.root / "kept.txt").write_text("two\n")
+    git("commit", "--quiet", "--all", "-m", "second")
+    git("config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "partial"
+    words = ["clone", "--quiet", "--filter=blob:none", f"file://{git.root}", str(clone)]
+    subprocess.run(["git", *words], check=True)
+    source = capture_with_bundle(clone, tmp_path)
+    assert isinstance(source.bundle_sha256, str), source.bundle_sha256
+    target = restore(git, tmp_path, source, places=[])
+    assert (target / "kept.txt").read_text() == "two\n"
+    log = subprocess.run(["git", "log", "--format=%s"], cwd=target, capture_output=True, text=True, check=True)
+    assert log.stdout.split() == ["second"]
+
+
 def test_a_damaged_bundle_is_refused(git, tmp_path):
     """A bundle that is not the recorded one is refused before git sees it."""
     source = capture_with_bundle(git.root, tmp_path)
