@@ -1,4 +1,5 @@
-"""Promises of imported.py: the folder that a module is or would be imported from, and its version; nothing is imported."""
+"""Promises of imported.py: the folder that a module is or would be imported from, and its version; nothing is
+imported."""
 
 import sys
 
