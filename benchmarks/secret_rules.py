@@ -14,12 +14,13 @@ import sys
 import tomllib
 import warnings
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 TARGET = Path(__file__).parent.parent / "repro_track" / "rules" / "betterleaks.json"
-AFTER = r"""(?:\\?['"\x60]|[\s;]|\\[nr]|$)"""
-"""What Betterleaks wants after a token. In a call, a URL or a list something else stands there."""
+AFTER = (r"""(?:\\?['"\x60]|[\s;]|\\[nr]|$)""", r"""(?:$|[\\'"\x60\s<),])""")
+"""What Betterleaks wants after a token. In a call, a URL, a list or a sentence something else stands there."""
 LEFT_OUT = {
     "curl-auth-header": "steps back over the lines before it; headers and options are found by name",
     "curl-auth-user": "steps back over the lines before it",
@@ -102,7 +103,7 @@ def convert(rule: Mapping[str, Any]) -> dict[str, Any] | str:
     limits = read_filter(rule.get("filter", ""))
     if limits is None:
         return "its filter is a program"
-    pattern = to_python(rule["regex"].replace(AFTER, r"(?!\w)"))
+    pattern = to_python(reduce(lambda text, after: text.replace(after, r"(?!\w)"), AFTER, rule["regex"]))
     # whole example keys stay away: they would be taken for secrets in this repository, too
     limits["unless"] = [text for text in limits.get("unless", []) if not re.search(pattern, text)]
     limits = {name: value for name, value in limits.items() if value}

@@ -17,7 +17,14 @@ from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
-from repro_track.record.secret_names import Suspicion, is_placeholder, judge_name, looks_random, measure_entropy
+from repro_track.record.secret_names import (
+    Suspicion,
+    is_placeholder,
+    judge_name,
+    looks_random,
+    measure_entropy,
+    split_name,
+)
 
 Span = tuple[int, int]
 """Where a secret begins and ends."""
@@ -54,6 +61,8 @@ class Rule:
     def _list_places(self, lowered: bytes) -> list[Span]:
         places = []
         for keyword in self.keywords:
+            if len(keyword) == 1:
+                return [(0, len(lowered))]
             at = lowered.find(keyword)
             while at >= 0:
                 places.append((max(0, at - _REACH // 4), at + _REACH))
@@ -63,7 +72,7 @@ class Rule:
     def _holds(self, secret: str) -> bool:
         if measure_entropy(secret) < self.entropy:
             return False
-        if self.mixed and not (re.search("[0-9]", secret) and re.search("[A-Za-z]", secret)):
+        if self.mixed and not (len(re.findall("[0-9]", secret)) > 1 and re.search("[A-Za-z]", secret)):
             return False
         return all(re.search(one, secret) for one in self.only) and not any(
             re.search(one, secret) for one in self.unless
@@ -93,13 +102,29 @@ _OWN = (
     # https://www.rfc-editor.org/rfc/rfc7519: three parts of which the first is a JSON object
     (("eyj",), r"(?<![\w\-])eyJ[\w\-]{10,}\.[\w\-]{10,}\.[\w\-]{10,}"),
 )  # fmt: skip
+_MORE = (
+    # documented forms that Betterleaks wants the service's name beside, or a shorter or longer form of
+    ((":aa",), r"(?<![A-Za-z0-9])[0-9]{8,10}:AA[\w\-]{33}(?![\w\-])"),  # Telegram
+    ((".",), r"(?<![\w\-])[MNO][\w\-]{23,27}\.[\w\-]{6}\.(?=[\w\-]{0,30}[0-9])[\w\-]{27,40}(?![\w\-])"),  # Discord
+    (("discord",), r"(?<=/api/webhooks/)[0-9]{15,22}/[\w\-]{60,}"),
+    (("sk",), r"(?<![A-Za-z0-9])(?:SK[0-9a-f]{32}|sk_[0-9a-f]{48})(?![A-Za-z0-9])"),  # Twilio, ElevenLabs
+    (("ntn_",), r"(?<![A-Za-z0-9])ntn_[A-Za-z0-9]{40,}"),  # Notion, and its older one
+    (("secret_",), r"(?<![A-Za-z0-9])secret_(?=[A-Za-z]{0,40}[0-9])[A-Za-z0-9]{43}"),
+    (("pat",), r"(?<![A-Za-z0-9])pat[A-Za-z0-9]{14}\.[0-9a-f]{64}"),  # Airtable
+    (("nrak-",), r"(?<![A-Za-z0-9])NRAK-[A-Z0-9]{27}"),
+    (("nfp_",), r"(?<![A-Za-z0-9])nfp_[A-Za-z0-9_]{36,}"),
+    (("rpa_",), r"(?<![A-Za-z0-9])rpa_[A-Z0-9]{40,}"),
+    (("sl.",), r"(?<![A-Za-z0-9])sl\.[\w\-]{100,}"),
+    (("key-",), r"(?<![\w\-])(?:ts)?key-(?:[0-9a-f]{32}|[a-z]{3,10}-[A-Za-z0-9]{8,}-[A-Za-z0-9]{16,})(?![\w\-])"),
+    (("-",), r"(?<![\w\-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9a-f]{32}(?![\w\-])"),  # fal
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1)
 def load_rules() -> tuple[Rule, ...]:
     """Load the rules, ours first, then Betterleaks'. Each is compiled when a text has one of its keywords."""
     text = (resources.files("repro_track") / "rules" / "betterleaks.json").read_text(encoding="utf-8")
-    own: list[dict[str, Any]] = [{"keywords": words, "pattern": pattern} for words, pattern in _OWN]
+    own: list[dict[str, Any]] = [{"keywords": words, "pattern": pattern} for words, pattern in (*_OWN, *_MORE)]
     return tuple(map(_make_rule, [*own, *json.loads(text)["rules"]]))
 
 
@@ -136,7 +161,12 @@ def find_secrets(text: str | bytes) -> list[Span]:
     found = [_extend(data, span) for rule in rules for span in rule.find(data, lowered)]
     found += _find_keys(data)
     if not is_data:
-        found += [*_find_in_urls(data), *_find_headers(data, lowered), *_find_named(data)]
+        found += [
+            *_find_in_urls(data),
+            *_find_headers(data, lowered),
+            *_find_named(data),
+            *_find_in_commands(data, lowered),
+        ]
     return _merge(sorted(found))
 
 
@@ -237,7 +267,9 @@ _QUOTED = re.compile(rb"[ \t]{0,8}[(\[{]?[ \t]{0,4}[A-Za-z]{0,2}(\"\"\"|'''|\\?\
 _BARE = re.compile(rb"([ \t]{0,8})([^\s\"'`,;&(){}\[\]<>]{1,1024})(?=([\s\"'`,;&(){}\[\]<>])|$)")
 _LINE = re.compile(rb"(?:^|(?<=[\n\"']))[ \t+\-!>]{0,40}(?:(?:export|set|setenv|ENV|ARG|%env|%set_env)[ \t]+)?$")
 _OPTION = re.compile(rb"(?<![\w\-])--?([A-Za-z][\w.\-]{1,60})[ \t]{1,4}[\"']?([^\s\"'`]{1,1024})", re.ASCII)
-_EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z_]*(?:[.:][A-Za-z_]\w*)*")
+_ATTRIBUTE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_HOLDER = re.compile(rb"hub|hf|login|api|auth|client|pretrained|download|upload|session", re.IGNORECASE)
+_EXPRESSION = re.compile(r"(?:[a-z_]+|[A-Z_]+|_*[A-Z]?[a-z]+(?:[A-Z][a-z]+)*)(?:[.:][A-Za-z_]\w*)*")
 
 
 def _find_named(data: bytes) -> Iterator[Span]:
@@ -246,8 +278,12 @@ def _find_named(data: bytes) -> Iterator[Span]:
         suspicion = judge_name(match[1].decode())
         if suspicion is Suspicion.NONE:
             continue
-        if quoted := _QUOTED.match(data, match.end()):
-            if _is_text_secret(quoted[2].decode("latin-1"), suspicion, name=match[1].decode()):
+        if match[1].startswith(b"--") and match[0].endswith(b"=") and (bare := _BARE.match(data, match.end())):
+            if _is_option_secret(bare[2].decode("latin-1"), suspicion):
+                yield bare.span(2)
+        elif quoted := _QUOTED.match(data, match.end()):
+            line = data[max(0, match.start() - 120) : match.start()]
+            if _is_text_secret(quoted[2].decode("latin-1"), suspicion, name=match[1].decode(), before=line):
                 yield quoted.span(2)
         elif (bare := _BARE.match(data, match.end())) and _is_bare_secret(data, match, bare, suspicion):
             yield bare.span(2)
@@ -265,11 +301,12 @@ def _is_option_secret(value: str, suspicion: Suspicion) -> bool:
     return looks_random(value) or (suspicion is Suspicion.SURE and bool(re.search(r"[\d\W_]", value.rstrip(".,:;"))))
 
 
-def _is_text_secret(value: str, suspicion: Suspicion, *, name: str) -> bool:
+def _is_text_secret(value: str, suspicion: Suspicion, *, name: str, before: bytes = b"") -> bool:
     """Whether a text in quotes is the secret that its name says, not a word about it or the name of a variable."""
     if is_placeholder(value) or "{" in value or re.fullmatch(r"[A-Z][A-Z_]*", value):
         return False
-    if suspicion is Suspicion.BY_VALUE:
+    is_of_text = split_name(name) == ["token"] and not _HOLDER.search(before)  # of a textual inversion, for one
+    if suspicion is Suspicion.BY_VALUE or is_of_text:
         return looks_random(value)
     if re.search(r"pass|pwd|cookie|authorization", name, re.IGNORECASE):
         return len(value) >= 4 and value.count(" ") < 12
@@ -282,14 +319,49 @@ def _is_bare_secret(data: bytes, name: re.Match[bytes], bare: re.Match[bytes], s
     """Whether a text without quotes is a secret, not an expression: in a line of settings, a header, a string of
     settings that has semicolons."""
     value = bare[2].decode("latin-1").rstrip(".")
-    if is_placeholder(value) or len(value) < 4:
+    if is_placeholder(value) or len(value) < 4 or bare[3] in (b"(", b"[") or _ATTRIBUTE.fullmatch(value):
         return False
-    if looks_random(value):
-        return True
-    if suspicion is Suspicion.BY_VALUE or bare[3] in (b"(", b"["):
-        return False
+    if suspicion is Suspicion.BY_VALUE or looks_random(value):
+        return looks_random(value)
     is_line = _LINE.search(data, max(0, name.start() - 60), name.start()) is not None
     is_upper = name[1].isupper() and name[0].endswith(b"=") and not bare[1]
     if not (is_line or is_upper or bare[3] == b";" or data[name.start() - 1 : name.start()] == b";"):
         return False
     return is_upper or (_EXPRESSION.fullmatch(value) is None and not re.fullmatch(r"[\d.]+", value))
+
+
+# --- what commands and formats of files have of their own
+
+_LOGIN = re.compile(rb"\blogin[ \t]+[^\s]{1,128}[ \t]+password[ \t]+([^\s]{1,512})", re.IGNORECASE)
+_LOGIN_CALL = re.compile(rb"\blogin\([ \t]{0,8}(?:[A-Za-z_]\w{0,20}[ \t]{0,4}=[ \t]{0,4})?[\"']([^\"'\n]{6,512})[\"']")
+_USER_OPTION = re.compile(rb"(?<=\s)(?:-u|--user|--proxy-user)[ \t=]{0,3}[\"']?([^\s:\"'@/]{1,64}:[^\s\"']{2,256})")
+_PASSWORD_OPTION = re.compile(
+    rb"(?:\bsshpass|\blogin\b[^\n]{0,80}?|\bmysql(?:dump)?\b[^\n]{0,80}?)[ \t]-p[ \t]?([^\s\"']{3,256})"
+)
+_ELEMENT = re.compile(rb"<([A-Za-z][\w.:\-]{1,60})>([^<>\s]{3,1024})</")
+_SET = re.compile(
+    rb"(?:setdefault|putenv|setenv)\([ \t]{0,8}[\"']([\w.\-]{2,80})[\"'][ \t]{0,8},"
+    rb"[ \t]{0,8}[\"']([^\"'\n]{1,1024})[\"']"
+)
+_BLOCK = re.compile(
+    rb"(?<![\w.\-])([\w.\-]{2,80})[\"']?[ \t]{0,8}:[ \t]{0,8}[>|][+\-\d]{0,2}[ \t]{0,8}\n"
+    rb"((?:[ \t+]{1,80}[^\s][^\n]{0,4096}\n?){1,64})"
+)
+
+
+def _find_in_commands(data: bytes, lowered: bytes) -> Iterator[Span]:
+    """Find passwords in `.netrc`, in commands that take one after `-u` or `-p`, in XML, in blocks of YAML."""
+    if b"login" in lowered:
+        yield from (match.span(1) for match in _LOGIN.finditer(data))
+        for match in _LOGIN_CALL.finditer(data):
+            if not is_placeholder(match[1].decode("latin-1")) and re.search(rb"\d", match[1]) and b" " not in match[1]:
+                yield match.span(1)
+    if b"curl" in lowered or b"wget" in lowered:
+        yield from (m.span(1) for m in _USER_OPTION.finditer(data) if not is_placeholder(m[1].decode("latin-1")))
+    if b" -p" in data and (b"sshpass" in lowered or b"login" in lowered or b"mysql" in lowered):
+        yield from (m.span(1) for m in _PASSWORD_OPTION.finditer(data) if not is_placeholder(m[1].decode("latin-1")))
+    for pattern in (_ELEMENT, _SET, _BLOCK):
+        for match in pattern.finditer(data):
+            is_named = judge_name(match[1].decode("latin-1")) is Suspicion.SURE
+            if is_named and not is_placeholder(match[2].decode("latin-1").strip()):
+                yield match.span(2)
