@@ -141,10 +141,11 @@ def diff(run_a: str, run_b: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("picture", metavar="FILE-or-DIGEST")
+@click.argument("picture", metavar="FILE-or-DIGEST-or-seed=N")
 def find(picture: str) -> None:
     """Find the run that made a picture, best first: by the id in it; else by its pixels, which survive renaming and
-    stripping; else by likeness, which survives re-compressing and resizing."""
+    stripping; else by likeness, which survives re-compressing and resizing. Or by a digest, or
+    by the seed of an image."""
     from repro_track.lookup.from_picture import find_picture
     from repro_track.report.terminal import open_console, print_table
 

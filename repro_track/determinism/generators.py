@@ -84,6 +84,17 @@ def is_drawn_from_entropy(generator: torch.Generator) -> bool:
     return generator.initial_seed() >= SEED_LIMIT
 
 
+def is_advanced(generator: torch.Generator) -> bool | None:
+    """Whether somebody has drawn from a generator since it was seeded; `None`: its device makes no other one."""
+    import torch
+
+    try:
+        fresh = torch.Generator(device=generator.device).manual_seed(generator.initial_seed())
+    except (RuntimeError, ValueError, OverflowError):
+        return None
+    return not np.array_equal(read_state(fresh), read_state(generator))
+
+
 @dataclass
 class GeneratorWatch:
     """Generators as they were given to a pipeline; `finish` reads them again."""
@@ -93,11 +104,13 @@ class GeneratorWatch:
     made_by: GeneratorMaker
     states: dict[str, np.ndarray] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=list)
+    advanced: list[bool | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for index, generator in enumerate(self.generators):
             self.states[self._name_generator(index)] = read_state(generator)
             self.seeds.append(generator.initial_seed())
+            self.advanced.append(is_advanced(generator))
 
     def _name_generator(self, index: int) -> str:
         return f"{self.prefix}.generator{index}"
@@ -130,6 +143,7 @@ class GeneratorWatch:
                     state_before=digest_tensor(before),
                     state_after=digest_tensor(after),
                     made_by=self.made_by,
+                    advanced=self.advanced[index],
                 )
             )
         return tuple(parts)

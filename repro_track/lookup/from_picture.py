@@ -19,7 +19,14 @@ from repro_track.media.picture import FoundPicture, read_picture
 from repro_track.media.sound_and_video import VIDEO_SUFFIXES, read_record_id
 from repro_track.store.client import Store
 from repro_track.store.stored_run import StoredRun
-from repro_track.store.tags import DIGESTS, RECORD_ID, name_pixels_tag, unpack_likenesses
+from repro_track.store.tags import (
+    DIGESTS,
+    RECORD_ID,
+    name_output_tag,
+    name_pixels_tag,
+    name_seed_tag,
+    unpack_likenesses,
+)
 from repro_track.tensors.digests import digest_tensor
 
 
@@ -38,7 +45,7 @@ def find_picture(text: str) -> list[Match]:
     a digest.
 
     Args:
-        text: a file, or the sha256 of an output's pixels, its tensor, or the noise.
+        text: a file, the sha256 of an output's pixels, its tensor, or the noise, or `seed=N`.
 
     Raises:
         UsageError: it is neither a file nor a digest, or no run made it.
@@ -106,11 +113,14 @@ def _find_likeness(store: Store, picture: FoundPicture) -> list[Match]:
 
 
 def _find_digest(store: Store, text: str) -> list[Match]:
+    if seed := re.fullmatch(r"seed=(\d+)", text):
+        return _find_seed(store, seed[1])
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         raise UsageError(
-            f"{text!r} is neither a file nor a digest", expected="a picture, or 64 hexadecimal digits of sha256"
+            f"{text!r} is neither a file nor a digest",
+            expected="a picture, 64 hexadecimal digits of sha256, or seed=N",
         )
-    runs = store.find_by_tag(name_pixels_tag(text))
+    runs = store.find_by_tag(name_pixels_tag(text)) or store.find_by_tag(name_output_tag(text))
     for name in DIGESTS:
         runs = runs or store.find_by_tag(name, text)
     if not runs:
@@ -119,3 +129,12 @@ def _find_digest(store: Store, text: str) -> list[Match]:
             expected="the sha256 of an output's tensor or pixels, or of the noise",
         )
     return [Match(run, "by its digest") for run in runs]
+
+
+def _find_seed(store: Store, seed: str) -> list[Match]:
+    """Find the runs that made an image from a seed, whoever made the generator."""
+    name = name_seed_tag(seed)
+    runs = store.find_by_tag(name)
+    if not runs:
+        raise UsageError(f"no run in the store has an image of seed {seed}", expected="the seed of one image")
+    return [Match(run, f"by the seed of its {run.tags[name]}") for run in runs]

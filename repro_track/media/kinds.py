@@ -84,7 +84,8 @@ class Leaf:
 class Target:
     """Where the file of an output goes, and what goes into it.
 
-    `folder` is the run's `outputs` folder, `record_id` goes into a picture or video, `settings` into a picture;
+    `folder` is the run's `outputs` folder, `record_id` goes into a picture or video, `settings` and `seed` into a
+    picture;
     `picture_format` is one of `picture.FORMATS`.
     """
 
@@ -94,6 +95,7 @@ class Target:
     rates: Rates = UNKNOWN_RATES
     picture_format: str = "png"
     settings: Mapping[str, Any] | None = None
+    seed: int | None = None
 
     def find_path(self, suffix: str) -> Path:
         """Return the path of the file with this suffix, whose folder is there then."""
@@ -159,7 +161,15 @@ def is_pil(value: Any) -> bool:
 def _write_picture(value: Any, target: Target) -> Written:
     path, pixels = target.find_path(f".{target.picture_format}"), to_pixels(value)
     digest = digest_tensor(pixels)
-    write_picture(pixels, path, record_id=target.record_id, pixels_sha256=digest, settings=target.settings)
+    write_picture(
+        pixels,
+        path,
+        record_id=target.record_id,
+        pixels_sha256=digest,
+        settings=target.settings,
+        output=target.name,
+        seed=target.seed,
+    )
     return Written(path, {"pixels_sha256": digest})
 
 

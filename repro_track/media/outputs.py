@@ -143,6 +143,7 @@ def keep_output(
     rates: Rates = UNKNOWN_RATES,
     picture_format: str = "png",
     settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
 ) -> Output:
     """Fingerprint one output, and write a file that a person can open into `folder`.
 
@@ -156,9 +157,10 @@ def keep_output(
         rates: of sound and video.
         picture_format: one of `picture.FORMATS`.
         settings: what else goes into a picture.
+        seed: that it was made from.
     """
     kind, exact = get_kind(raw.kind), to_exact(raw)
-    target = Target(folder, raw.name, record_id, rates, picture_format, settings)
+    target = Target(folder, raw.name, record_id, rates, picture_format, settings, seed)
     written = kind.write(raw.value, target)
     return Output(
         name=raw.name,
@@ -167,6 +169,7 @@ def keep_output(
         shape=exact.shape,
         sha256=digest_tensor(exact),
         **_measure(exact.to_numpy()),
+        seed=seed,
         **written.facts,
         file=f"outputs/{written.path.name}",
         file_sha256=digest_file(written.path),

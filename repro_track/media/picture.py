@@ -1,6 +1,7 @@
 """Pictures as files: written with the id of their record, read back, put on one sheet.
 
-Only the record id and the digest of the pixels are embedded; settings only where they are given. It never changes a
+The record id, the digest of the pixels, the name of the output and its seed are embedded; settings only where they
+are given. It never changes a
 pixel, except where a JPEG has to.
 """
 
@@ -21,6 +22,8 @@ from repro_track.errors import UsageError
 RECORD_KEY = "repro_track:record_id"
 PIXELS_KEY = "repro_track:pixels_sha256"
 SETTINGS_KEY = "repro_track:settings"
+OUTPUT_KEY = "repro_track:output"
+SEED_KEY = "repro_track:seed"
 FORMATS = ("png", "webp", "jpeg")
 """What pictures are written as; WebP without loss, JPEG with what its best quality loses."""
 
@@ -29,12 +32,15 @@ _EXIF_LIMIT = 60_000  # a JPEG's EXIF has 64 KiB
 
 @dataclass(frozen=True)
 class FoundPicture:
-    """A picture that was read: its pixels, shape (height, width, channels), and what is embedded in it."""
+    """A picture that was read: its pixels, shape (height, width, channels), and what is embedded in it; `output` is its
+    name among the outputs of the run, such as `images.4`."""
 
     image: Image.Image
     record_id: str | None
     pixels_sha256: str | None
     settings: Mapping[str, Any] | None = None
+    output: str | None = None
+    seed: str | None = None
 
     @property
     def pixels(self) -> np.ndarray:
@@ -76,6 +82,8 @@ def write_picture(
     record_id: str,
     pixels_sha256: str,
     settings: Mapping[str, Any] | None = None,
+    output: str | None = None,
+    seed: int | None = None,
 ) -> None:
     """Write 8-bit pixels as a file that names its record.
 
@@ -85,10 +93,14 @@ def write_picture(
         record_id: of the run.
         pixels_sha256: the digest of the pixels.
         settings: what else is embedded, as JSON: in a PNG's text, in the EXIF description of the others.
+        output: its name among the outputs of the run.
+        seed: that it was made from.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     image = to_picture(pixels)
     entries: dict[str, Any] = {RECORD_KEY: record_id, PIXELS_KEY: pixels_sha256}
+    named = {OUTPUT_KEY: output, SEED_KEY: None if seed is None else str(seed)}
+    entries |= {key: value for key, value in named.items() if value is not None}
     if settings is not None:
         entries[SETTINGS_KEY] = settings
     if path.suffix == ".png":
@@ -97,7 +109,7 @@ def write_picture(
             if isinstance(value, str):
                 text.add_text(key, value)
             else:
-                text.add_itxt(key, json.dumps(value, ensure_ascii=False))
+                text.add_itxt(key, _to_json(value))
         # level 1: half the time of the default for a few per cent more bytes
         image.save(path, format="PNG", pnginfo=text, compress_level=1)
         return
@@ -112,6 +124,16 @@ def write_picture(
     else:
         opaque = image.convert("RGB") if image.mode == "RGBA" else image
         opaque.save(path, format="JPEG", quality=95, subsampling=0, exif=exif)
+
+
+def _to_json(value: Any) -> str:
+    """Return JSON that people can read; where UTF-8 has no form for it (half of a letter), all of it is escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
 
 
 def read_picture(path: Path) -> FoundPicture:
@@ -129,6 +151,8 @@ def read_picture(path: Path) -> FoundPicture:
                 _to_text(entries.get(RECORD_KEY)),
                 _to_text(entries.get(PIXELS_KEY)),
                 entries.get(SETTINGS_KEY),
+                _to_text(entries.get(OUTPUT_KEY)),
+                _to_text(entries.get(SEED_KEY)),
             )
     except (OSError, UnidentifiedImageError) as error:
         raise UsageError(f"{path} is not a picture that can be read", expected="a PNG, WebP or JPEG file") from error
@@ -137,7 +161,7 @@ def read_picture(path: Path) -> FoundPicture:
 def _read_entries(image: Image.Image) -> dict[str, Any]:
     """Read what is embedded, wherever the format keeps it; nothing where it is not ours."""
     if RECORD_KEY in image.info:
-        entries = {key: image.info.get(key) for key in (RECORD_KEY, PIXELS_KEY)}
+        entries = {key: image.info.get(key) for key in (RECORD_KEY, PIXELS_KEY, OUTPUT_KEY, SEED_KEY)}
         return {**entries, SETTINGS_KEY: _parse(image.info.get(SETTINGS_KEY))}
     comment = image.info.get("comment")
     if image.format == "GIF" and isinstance(comment, bytes) and comment.isalnum():

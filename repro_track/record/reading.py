@@ -28,7 +28,13 @@ def _upgrade_2(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _upgrade_3(data: dict[str, Any]) -> dict[str, Any]:
-    return {**data, "schema_version": 4}  # as above
+    seeds = data.get("seeds")
+    if isinstance(seeds, dict) and isinstance(made := seeds.get("generators"), list):
+        # the seeds of a caller's own generators were among the generators only
+        names = [str(one.get("name", "")).partition(".")[0] for one in made if isinstance(one, dict)]
+        last = [one.get("initial_seed") for one, name in zip(made, names, strict=False) if name == names[-1]]
+        seeds = {**seeds, "images": last or seeds.get("images", [])}
+    return {**data, "schema_version": 4, "seeds": seeds}
 
 
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _upgrade_1, 2: _upgrade_2, 3: _upgrade_3}

@@ -157,7 +157,11 @@ class Config(Part):
 
 
 class Generator(Part):
-    """One torch generator that a pipeline was given. States are digests; the bytes are in `STATES_NAME`."""
+    """One torch generator that a pipeline was given. States are digests; the bytes are in `STATES_NAME`.
+
+    `advanced`: somebody had drawn from it before, its state was not that of a fresh one with its seed; `None`: that was
+    not looked at.
+    """
 
     name: str
     device: str
@@ -165,6 +169,7 @@ class Generator(Part):
     state_before: str
     state_after: str
     made_by: GeneratorMaker
+    advanced: bool | None = None
 
 
 class GlobalGenerator(Part):
@@ -184,9 +189,14 @@ class GlobalGenerator(Part):
 
 
 class Seeds(Part):
-    """Every source of randomness. `closed`: every random draw that an output depends on came from a recorded generator:
-    no pipeline drew from a global one while it was called, nor the code around the calls where it has outputs of its
-    own."""
+    """Every source of randomness.
+
+    `root` seeds the global generators, and the ones that are made for calls; `origin` says where it came from. `images`
+    are the seeds of the last call's generators, whoever made them; before a call, that of the first image.
+
+    `closed`: every random draw that an output depends on came from a recorded generator: no pipeline drew from a global
+    one while it was called, nor the code around the calls where it has outputs of its own.
+    """
 
     root: int
     origin: SeedOrigin
@@ -482,7 +492,8 @@ class PipelineCall(Part):
 
 class Output(Part):
     """One output with its three digests kept apart: tensor (dtype, shape, bytes), what a person sees or hears of it
-    (8-bit pixels, 16-bit samples), file. `rate_hz`: samples or frames a second."""
+    (8-bit pixels, 16-bit samples), file. `rate_hz`: samples or frames a second. `seed`: of the generator that it was
+    drawn from, its own or the only one of its call; `None`: it has none."""
 
     name: str
     kind: OutputKind
@@ -494,6 +505,7 @@ class Output(Part):
     pixels_sha256: str | None = None
     samples_sha256: str | None = None
     rate_hz: float | None = None
+    seed: int | None = None
     file: str | None = None
     file_sha256: str | None = None
 

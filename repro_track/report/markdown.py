@@ -13,6 +13,7 @@ from repro_track.compare.findings import Findings
 from repro_track.media.kinds import get_kind
 from repro_track.record.names import PREVIEW_NAME, SHEET_NAME, SIDE_BY_SIDE_NAME
 from repro_track.record.schema import RunRecord
+from repro_track.record.seeds import list_image_seeds
 from repro_track.report.text import MEANING, list_caveats, list_findings, shorten_digest, to_printable
 
 
@@ -37,12 +38,12 @@ def render_description(
     if any(get_kind(output.kind).preview for output in record.outputs):
         lines += [f"![pictures](get-artifact?path={PREVIEW_NAME}&run_uuid={run_id})", ""]
     if record.outputs:
-        lines += ["| output | tensor | pixels or samples | file |", "|---|---|---|---|"]
+        lines += ["| output | seed | tensor | pixels or samples | file |", "|---|---|---|---|---|"]
+        seeds = list_image_seeds(record)
         for output in record.outputs[:16]:
             digests = (output.sha256, output.decoded_sha256, output.file_sha256)
-            lines.append(
-                f"| {output.name} | " + " | ".join(f"`{shorten_digest(one)}`" if one else "-" for one in digests) + " |"
-            )
+            cells = [f"`{shorten_digest(one)}`" if one else "-" for one in digests]
+            lines.append(f"| {' | '.join([output.name, str(seeds.get(output.name, '-')), *cells])} |")
         lines.append("")
     lines += [f"- {sentence}" for sentence in list_caveats(record)]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from repro_track.compare.findings import Findings
 from repro_track.compare.outputs import Exact
 from repro_track.media.kinds import get_kind
 from repro_track.record.schema import RunRecord
+from repro_track.record.seeds import list_image_seeds
 from repro_track.report.plots import make_divergence_plot, make_heat_maps
 from repro_track.report.text import (
     MEANING,
@@ -55,6 +56,7 @@ def render_run_page(record: RunRecord, *, run_id: str, folder: Path) -> str:
         .get_template("run.html")
         .render(
             record=record,
+            seeds=list_image_seeds(record),
             run_id=run_id,
             caveats=list_caveats(record),
             pictures=_inline_pictures(record, folder),

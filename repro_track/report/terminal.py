@@ -14,6 +14,7 @@ from repro_track.compare.comparison import Comparison
 from repro_track.compare.differences import Difference
 from repro_track.compare.findings import Findings, Trial
 from repro_track.record.schema import RunRecord
+from repro_track.record.seeds import list_image_seeds
 from repro_track.report.text import (
     MEANING,
     fold_consequences,
@@ -51,8 +52,11 @@ def print_record(record: RunRecord, *, console: Console, link: str | None = None
     table.add_column(overflow="fold")
     for name, value in list_facts(record):
         table.add_row(name, Text(to_printable(value, limit=200)))
+    seeds = list_image_seeds(record)
     for output in record.outputs[:_MOST_SHOWN]:
-        table.add_row(to_printable(output.name), Text(f"{output.dtype}{list(output.shape)} sha256 {output.sha256}"))
+        words = f"{output.dtype}{list(output.shape)} sha256 {output.sha256}"
+        words += f" seed {seeds[output.name]}" if output.name in seeds else ""
+        table.add_row(to_printable(output.name), Text(words))
     if len(record.outputs) > _MOST_SHOWN:
         table.add_row("", f"and {len(record.outputs) - _MOST_SHOWN} more outputs (--json gives all)")
     for caveat in list_caveats(record):

@@ -15,6 +15,7 @@ from repro_track.compare.differences import Difference, to_data
 from repro_track.compare.findings import Explanation, Findings
 from repro_track.record.places import find_factor
 from repro_track.record.schema import GlobalGenerator, RunRecord, Unavailable
+from repro_track.record.seeds import render_seeds
 
 MEANING = {
     "bit-exact": "every output tensor has the same dtype, shape and bytes",
@@ -115,8 +116,10 @@ def list_facts(record: RunRecord) -> list[tuple[str, str]]:
     facts = [
         ("status", record.status),
         ("created", record.created_at),
-        ("seed", f"{record.seeds.root} ({record.seeds.origin})"),
+        ("seed", render_seeds(record)),
     ]
+    if any(one.made_by == "caller" for one in record.seeds.generators):
+        facts.append(("root seed", f"{record.seeds.root} ({record.seeds.origin}), of the global generators"))
     for call in record.calls:
         stage = f"{call.stage}: " if call.stage else ""
         facts.append(("pipeline", f"{stage}{call.class_name} from {call.name_or_path}"))

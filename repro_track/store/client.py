@@ -112,6 +112,11 @@ class Store:
         with reported(self.uri):
             self._client.update_run(run.run_id, status="RUNNING")
 
+    def rename_run(self, run: StoredRun, *, name: str) -> None:
+        """Give a run another name."""
+        with reported(self.uri):
+            self._client.update_run(run.run_id, name=name)
+
     def delete_run(self, run: StoredRun) -> None:
         """Delete a run that came to nothing; MLflow keeps it until its garbage is collected."""
         with reported(self.uri):

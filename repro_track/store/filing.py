@@ -29,6 +29,7 @@ def log_folder(
     description: str,
     tags: Mapping[str, str] | None = None,
     metrics: Mapping[str, float] | None = None,
+    takes_name: bool = False,
 ) -> RunRecord:
     """Log a run's folder with the tags of its record, end the run, and put it in this machine's ledger.
 
@@ -39,6 +40,7 @@ def log_folder(
         description: the text of the run's page in MLflow, as Markdown.
         tags: more tags; they go before those of the record.
         metrics: more metrics.
+        takes_name: the run is called as its record, which may know its seed since.
 
     Returns:
         The record that was in the folder.
@@ -50,6 +52,8 @@ def log_folder(
     record = read_record(folder / RECORD_NAME)
     all_tags = {MANIFEST: write_manifest(folder), **make_likeness_tag(record, folder), **(tags or {})}
     store.log_run(run, record=record, folder=folder, description=description, tags=all_tags, metrics=metrics or {})
+    if takes_name and record.name != run.name:
+        store.rename_run(run, name=record.name)
     ledger.remember(run.run_id, record)
     return record
 

@@ -68,7 +68,7 @@ def serve(stream: IO[str], *, reply: Callable[[Message], None]) -> None:
 
     match read_message(stream):
         case Log(description):
-            log_folder(store, run, folder=Path(address.folder), description=description)
+            log_folder(store, run, folder=Path(address.folder), description=description, takes_name=True)
             if parent_id is not None:
                 end_parent(store, address, parent_id=parent_id)
             reply(Done())

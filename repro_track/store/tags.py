@@ -17,6 +17,7 @@ from repro_track.config.plain import decode_config
 from repro_track.media.kinds import get_kind
 from repro_track.record.names import name_call
 from repro_track.record.schema import RunRecord, Unavailable
+from repro_track.record.seeds import find_main_seed, list_drawn, list_image_generators
 from repro_track.tensors.digests import digest_many
 from repro_track.tensors.distance import Distance
 
@@ -103,6 +104,16 @@ def name_pixels_tag(digest: str) -> str:
     return f"{TAG}pixels.{digest}"
 
 
+def name_output_tag(digest: str) -> str:
+    """Name the tag of one output's tensor: its name is the digest, as that of the pixels."""
+    return f"{TAG}output.{digest}"
+
+
+def name_seed_tag(seed: int | str) -> str:
+    """Name the tag of one image's seed, whoever made the generator; its value names the image."""
+    return f"{TAG}seed.{seed}"
+
+
 def make_member_filter(parent_id: str) -> str:
     """Make the filter that finds our runs that are shown under another one, replays and variations among them."""
     return f"tags.`{PARENT}` = '{parent_id}' AND {OURS_FILTER}"
@@ -182,6 +193,8 @@ def make_record_tags(record: RunRecord) -> dict[str, str]:
         f"{TAG}replayable": _to_tag_value(record.replayable.yes),
         **dict(zip(DIGESTS, map(_one_digest, digests), strict=True)),
         **{name_pixels_tag(output.pixels_sha256 or ""): output.name for output in pictures},
+        **{name_output_tag(output.sha256): output.name for output in record.outputs},
+        **{name_seed_tag(one.initial_seed): name for name, one in reversed(list_image_generators(record).items())},
     }
     if record.replay_of:
         tags[REPLAY_OF] = record.replay_of
@@ -190,7 +203,9 @@ def make_record_tags(record: RunRecord) -> dict[str, str]:
     source = record.source
     schedulers = {name.rpartition(".")[2] for call in record.calls for name in call.schedulers}
     weights = {weight.sha256: part.name for call in record.calls for part in call.components for weight in part.weights}
+    drawn = list_drawn(record)
     shown = {
+        "seed_origin": "own generator" if drawn and drawn[0].made_by == "caller" else record.seeds.origin,
         "pipeline": " ".join(dict.fromkeys(call.class_name for call in record.calls)),
         "scheduler": " ".join(sorted(schedulers)),
         "steps": " ".join(str(len(call.trace.steps)) for call in record.calls if call.trace.steps),
@@ -223,7 +238,10 @@ def _one_digest(digests: Sequence[str]) -> str:
 def make_params(record: RunRecord) -> dict[str, str]:
     """Make the params: the flattened resolved config; for a script without one, what its first call was given."""
     tree: dict[str, Any] = dict(decode_config(record.config.resolved))
-    tree["seed"] = record.seeds.root
+    drawn = list_drawn(record)
+    tree["seed"] = find_main_seed(record)
+    if len(drawn) > 1 or tree.get("seeds") is not None:
+        tree["seeds"] = [one.initial_seed for one in drawn]
     if record.calls:
         first = record.calls[0]
         tree.setdefault("pipeline", {"class_name": first.class_name})

@@ -28,6 +28,7 @@ from repro_track.record.schema import (
     Status,
     Unavailable,
 )
+from repro_track.record.seeds import list_call_generators
 from repro_track.record.withheld import list_withheld, withhold_everywhere
 from repro_track.tracking.call_recorder import describe_error
 from repro_track.tracking.generators import Seeding
@@ -119,7 +120,7 @@ def assemble_record(
         record_id=record_id,
         status=outcome.status,
         error=outcome.error,
-        name=name_run(options, command=command, root=seeding.root),
+        name=name_run(options, command=command, root=_find_main_seed(seeding, kept=kept)),
         created_at=created_at,
         program=Program(version=__version__),
         command=command,
@@ -184,11 +185,25 @@ def _make_seeds(seeding: Seeding, *, seen: Seen, kept: Kept) -> Seeds:
     return Seeds(
         root=seeding.root,
         origin=seeding.origin,
-        images=seeding.images,
+        images=list_seeds(seeding, kept=kept),
         generators=tuple(kept.generators),
         global_generators=tuple(_say_who_drew(one, kept) for one in seen.global_generators),
         closed=not any(one.moved and (one.name in kept.draws or kept.has_own) for one in seen.global_generators),
     )
+
+
+def list_seeds(seeding: Seeding, *, kept: Kept) -> tuple[int, ...]:
+    """List the seeds of the last call's generators, whoever made them; before a call, that of the first image."""
+    if not kept.generators:
+        return seeding.images
+    last = kept.generators[-1].name.partition(".")[0]
+    return tuple(one.initial_seed for one in list_call_generators(kept.generators, last))
+
+
+def _find_main_seed(seeding: Seeding, *, kept: Kept) -> int:
+    """Find the seed that a run is named by: that of the caller's own generator where the first call had one."""
+    first = next(iter(kept.generators), None)
+    return first.initial_seed if first is not None and first.made_by == "caller" else seeding.root
 
 
 def _say_who_drew(one: GlobalGenerator, kept: Kept) -> GlobalGenerator:

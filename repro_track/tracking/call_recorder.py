@@ -21,6 +21,7 @@ from repro_track.record.handover import SecondCall
 from repro_track.record.names import name_call_draw, name_global
 from repro_track.record.redaction import redact_text, redact_tree
 from repro_track.record.schema import Component, Generator, Input, PipelineCall, WeightFile
+from repro_track.record.seeds import choose_generator
 from repro_track.tensors.digests import digest_tensor
 from repro_track.tensors.host import HostTensor
 from repro_track.tracking.cost import Stopwatch
@@ -68,7 +69,6 @@ class CallRecorder:
 
     Attributes:
         call: ready to be made.
-        seeds: of its images.
         stage: its name, where the run has several.
         inputs: the parts of its arguments that were kept as files.
         adapter_files: the files of the adapters that were loaded by us.
@@ -80,7 +80,6 @@ class CallRecorder:
 
     call: Call
     _: KW_ONLY
-    seeds: tuple[int, ...]
     stage: str | None
     inputs: tuple[Input, ...]
     adapter_files: tuple[WeightFile, ...]
@@ -209,10 +208,18 @@ class CallRecorder:
 
     def _keep_outputs(self, result: Any) -> None:
         rates = self.call.find_rates()
-        settings = self.options.make_embedded(seeds=self.seeds, call=self._part)
+        drawn = self._generators
+        settings = self.options.make_embedded(seeds=[one.initial_seed for one in drawn], call=self._part)
         pictures = 0
         for raw in self.call.list_outputs(result, videos=self.replayed.list_videos()):
-            kept = self.folder.keep_output(raw, rates=rates, settings=settings, with_picture=pictures < SHEET_LIMIT)
+            one = choose_generator(raw.name, drawn)
+            kept = self.folder.keep_output(
+                raw,
+                rates=rates,
+                settings=settings,
+                seed=one.initial_seed if one else None,
+                with_picture=pictures < SHEET_LIMIT,
+            )
             pictures += kept.picture is not None
             self._outputs.append(kept)
 

@@ -114,10 +114,12 @@ class RunFolder:
             if tensors:
                 save_tensors(self.path / name, tensors)
 
-    def save_sheet(self, pictures: Sequence[np.ndarray]) -> None:
-        """Write one picture with all of these on it; without pictures none."""
+    def save_sheet(self, pictures: Sequence[np.ndarray], *, seeds: Sequence[int | None]) -> None:
+        """Write one picture with all of these on it, each with its seed if there are several; without pictures none."""
         if pictures:
-            make_contact_sheet(pictures).save(self.path / PREVIEW_NAME)
+            has_labels = len(pictures) > 1 and any(seed is not None for seed in seeds)
+            labels = ["" if seed is None else f"seed {seed}" for seed in seeds] if has_labels else []
+            make_contact_sheet(pictures, labels=labels).save(self.path / PREVIEW_NAME)
 
     def keep_output(
         self,
@@ -125,6 +127,7 @@ class RunFolder:
         *,
         rates: Rates = UNKNOWN_RATES,
         settings: Mapping[str, Any] | None = None,
+        seed: int | None = None,
         with_picture: bool = True,
     ) -> KeptOutput:
         """Keep one output: its digests, a file that a person can open, its exact values.
@@ -133,6 +136,7 @@ class RunFolder:
             raw: one leaf of a result, of any kind.
             rates: of sound and video.
             settings: what else goes into a picture's file.
+            seed: that it was made from.
             with_picture: also make the pixels that stand for it on a page.
         """
         if not raw.is_known:
@@ -145,6 +149,7 @@ class RunFolder:
             rates=rates,
             picture_format=self.picture_format,
             settings=settings,
+            seed=seed,
         )
         # a copy: the caller may write into the value afterwards
         return KeptOutput(part, to_exact(raw).copy(), get_preview(raw) if with_picture else None)

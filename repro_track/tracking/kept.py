@@ -37,6 +37,7 @@ class Kept:
         latents: the last ones by the name of the call.
         second_calls: what pipelines gave when they were called again.
         pictures: those on the sheet, (height, width, channels).
+        picture_seeds: their seeds.
     """
 
     calls: list[PipelineCall] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Kept:
     latents: dict[str, HostTensor] = field(default_factory=dict)
     second_calls: list[SecondCall] = field(default_factory=list)
     pictures: list[np.ndarray] = field(default_factory=list)
+    picture_seeds: list[int | None] = field(default_factory=list)
 
     def add_call(self, recorded: RecordedCall) -> None:
         """Add what is known of a call, with its outputs and draws."""
@@ -83,6 +85,7 @@ class Kept:
                 self.tensors[one.part.name] = one.tensor
             if one.picture is not None and len(self.pictures) < SHEET_LIMIT:
                 self.pictures.append(one.picture)
+                self.picture_seeds.append(one.part.seed)
 
     def add_draws(self, draws: Iterable[Draw]) -> None:
         """Add draws from global generators."""

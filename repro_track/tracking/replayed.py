@@ -24,6 +24,7 @@ from repro_track.record.handover import Handover, SecondCall, Settings
 from repro_track.record.names import name_call, name_global
 from repro_track.record.places import name_numeric
 from repro_track.record.schema import Component, SeedOrigin, WeightFile
+from repro_track.record.seeds import list_call_generators
 from repro_track.tensors.host import load_tensors
 from repro_track.tracking.options import Options
 
@@ -145,8 +146,14 @@ class ReplayedBlock(Replayed):
         if not self._handover.choice.restores("seeds"):
             return options
         seeds = self._handover.expected.seeds
-        counted = tuple(range(seeds.root, seeds.root + len(seeds.images)))
-        return dataclasses.replace(options, seed=seeds.root, seeds=None if seeds.images == counted else seeds.images)
+        # those that were made for the last call that needed any; the code brings its own again
+        made = [one for one in seeds.generators if one.made_by == "repro_track"]
+        last = made[-1].name.partition(".")[0] if made else ""
+        images = (
+            tuple(one.initial_seed for one in list_call_generators(made, last)) if seeds.generators else seeds.images
+        )
+        counted = tuple(range(seeds.root, seeds.root + len(images)))
+        return dataclasses.replace(options, seed=seeds.root, seeds=None if images == counted else images)
 
     def choose_root(self) -> tuple[int, SeedOrigin]:
         """Choose the recorded root seed, which came from where the record says."""

@@ -35,7 +35,7 @@ from repro_track.store.messages import Address
 from repro_track.store.outbox import Outbox
 from repro_track.store.stored_run import StoredRun
 from repro_track.tracking import open_runs, surroundings
-from repro_track.tracking.assemble import NOTHING, RUNNING, Outcome, assemble_record, name_run, read_outcome
+from repro_track.tracking.assemble import NOTHING, RUNNING, Outcome, assemble_record, list_seeds, name_run, read_outcome
 from repro_track.tracking.call_recorder import CallRecorder, describe_error
 from repro_track.tracking.cost import Stopwatch, measure_cost
 from repro_track.tracking.direct import recorded_calls
@@ -231,7 +231,6 @@ class TrackedRun:
         self._next_call += 1
         return CallRecorder(
             call,
-            seeds=self._seeding.images,
             stage=stage,
             inputs=inputs,
             adapter_files=adapter_files,
@@ -261,7 +260,7 @@ class TrackedRun:
             self._kept.add_own(self._folder.keep_file(name, path))
             return
         last = self._kept.calls[-1] if self._kept.calls else None
-        settings = self._options.make_embedded(seeds=self._seeding.images, call=last)
+        settings = self._options.make_embedded(seeds=list_seeds(self._seeding, kept=self._kept), call=last)
         for raw in list_outputs({name: value}):
             self._kept.add_own(self._folder.keep_output(raw, settings=settings))
 
@@ -323,7 +322,7 @@ class TrackedRun:
             record = self._assemble(outcome, seen=seen)
             self._folder.save_tensors(outputs=kept.tensors, states=kept.states, latents=kept.latents)
             self._replayed.leave_second_calls(kept.second_calls)
-            self._folder.save_sheet(kept.pictures)
+            self._folder.save_sheet(kept.pictures, seeds=kept.picture_seeds)
             self._folder.write_texts(record)
         if NOTHING in record.replayable.reasons:
             print(f"repro_track: {NOTHING}", file=sys.stderr)

@@ -8,6 +8,7 @@ import torch
 from repro_track.determinism.generators import (
     GeneratorWatch,
     draw_seed,
+    is_advanced,
     is_drawn_from_entropy,
     make_generators,
     make_image_seeds,
@@ -84,3 +85,17 @@ def test_a_generator_is_recorded_before_and_after():
     assert first.state_before != first.state_after
     assert second.state_before == second.state_after
     assert set(watch.states) == {f"call0.generator{i}.{when}" for i in (0, 1) for when in ("before", "after")}
+
+
+def test_a_generator_that_was_drawn_from_is_known():
+    """A fresh one, whoever seeded it, is not advanced; one draw makes it so, also where its state was put back."""
+    generator = torch.Generator().manual_seed(7)
+    assert is_advanced(generator) is False
+    assert is_advanced(torch.Generator()) is False
+    torch.randn(1, generator=generator)
+    assert is_advanced(generator) is True
+    other = torch.Generator()
+    restore_state(other, read_state(generator))
+    assert (is_advanced(other), other.initial_seed()) == (True, 7)
+    watch = GeneratorWatch("call0", [generator, torch.Generator().manual_seed(7)], made_by="caller")
+    assert [one.advanced for one in watch.finish()] == [True, False]

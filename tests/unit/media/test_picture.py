@@ -114,3 +114,20 @@ def test_a_labelled_sheet_has_rows_and_columns():
         top, left = index // 2 * 82, index % 2 * 68
         assert (sheet[top : top + 64, left : left + 64] == 40 * (index + 1)).all()
         assert (sheet[top + 64 : top + 78, left : left + 64] < 128).any()  # black letters
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpeg"])
+def test_a_picture_says_which_of_its_run_it_is(tmp_path, suffix):
+    """Its name among the outputs and its seed are in the file, under whatever name it is kept; also beside settings
+    that no UTF-8 can hold."""
+    path = tmp_path / f"renamed{suffix}"
+    settings = {"prompt": "half \ud800 and \u00e9", "scale": float("inf")}
+    pixels = np.zeros((8, 8, 3), dtype=np.uint8)
+    for given in (None, settings):
+        write_picture(
+            pixels, path, record_id="a" * 32, pixels_sha256="b" * 64, settings=given, output="images.4", seed=44
+        )
+        found = read_picture(path)
+        assert (found.record_id, found.output, found.seed, found.settings) == ("a" * 32, "images.4", "44", given)
+    write_picture(pixels, path, record_id="a" * 32, pixels_sha256="b" * 64)
+    assert (read_picture(path).output, read_picture(path).seed) == (None, None)

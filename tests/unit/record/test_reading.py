@@ -73,3 +73,11 @@ def test_half_of_a_letter_survives(make_record):
     back = parse_record(text, origin="itself")
     assert (back.name, back.calls[0].arguments) == ("half \udfff", {"prompt": "a \ud800", "scale": "Infinity"})
     json.loads(text, parse_constant=pytest.fail)
+
+
+def test_the_seeds_of_an_older_record_are_those_of_its_generators(make_record):
+    """Before schema 4 the seeds of a caller's own generators stood at the generators alone."""
+    data = json.loads(render_record(make_record({"seeds.images": [1]})))
+    older = parse_record(json.dumps({**data, "schema_version": 3}), origin="an older record")
+    assert older.seeds.images == (3, 4)
+    assert make_record({"seeds.images": [1]}).seeds.images in ((1,), (3, 4))

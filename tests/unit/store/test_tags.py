@@ -33,6 +33,9 @@ OF_SCHEMA_3 = {
     "repro_track.pixels_sha256": "9097067fcdfb43aeddded39c1e852dfa6a7047b831e7dc3bb16843cb39917e87",
     "repro_track.noise_sha256": "2f8a83c98e733a5fb0e5328fa6c60510f4b1c8ae934670f4309bc2d670ef8cde",
     "repro_track.pixels.9097067fcdfb43aeddded39c1e852dfa6a7047b831e7dc3bb16843cb39917e87": "images.0",
+    "repro_track.output.a602b1d594296196907914604b4bc216076340cf2e27b0b2f2658ae66022f59f": "images.0",
+    "repro_track.seed.3": "images.0",
+    "repro_track.seed_origin": "given",
     "repro_track.overrides": "pipeline=none +zoo=ip_adapter"
     " +adapters.lora.pixel.path=/tmp/conf/adapters/lora/lora/pytorch_lora_weights.safetensors"
     " scheduler.class_name=DPMSolverSDEScheduler seed=3",
@@ -316,3 +319,22 @@ def test_params_hold_what_a_database_takes(make_record):
     made = make_params(make_record({"config.resolved.call": call}))
     assert [made[f"call.{name}"] for name in "abcde"] == ["1e5", "a ${x}", "half \\ud800", "nul \\x00", ""]
     assert made["call.1"] == "inf"
+
+
+def test_a_run_is_found_by_what_made_its_pictures(make_record):
+    """Of a batch each image has a tag with its seed, each output one with its tensor's digest; a generator of the
+    caller's own is the run's seed, wherever it is looked for."""
+    record = make_record(of="v3-digits")
+    made = tags.make_record_tags(record)
+    assert (made[tags.name_seed_tag(3)], made[tags.name_seed_tag(4)]) == ("images.0", "images.1")
+    assert [made[tags.name_output_tag(output.sha256)] for output in record.outputs] == ["images.0", "images.1"]
+    assert tags.name_seed_tag(5) not in made
+    assert tags.make_params(record)["seeds"] == "[3, 4]"
+    changes = {f"seeds.generators.{index}.{key}": value for index in (0, 1)
+               for key, value in (("made_by", "caller"), ("initial_seed", 7 + index))}  # fmt: skip
+    own = make_record(changes, of="v3-digits")
+    found, params = tags.make_record_tags(own), tags.make_params(own)
+    assert (params["seed"], params["seeds"]) == ("7", "[7, 8]")
+    assert (found[f"{tags.TAG}seed_origin"], made[f"{tags.TAG}seed_origin"]) == ("own generator", "given")
+    assert found[tags.name_seed_tag(7)] == "images.0"
+    assert tags.name_seed_tag(3) not in found

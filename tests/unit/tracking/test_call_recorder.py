@@ -38,7 +38,6 @@ def make_recorder(make_options, tmp_path):
         given = {name: value for name, value in bound.items() if name != "generator"}
         return CallRecorder(
             make_call(pipe, given, index=index, watch=watch, batch=options.batch, noise=options.noise),
-            seeds=seeding.images,
             stage=None,
             inputs=(),
             adapter_files=(),

@@ -99,13 +99,24 @@ def test_a_file_is_copied(folder, tmp_path):
 def test_only_what_there_is_is_saved(folder):
     """Outputs are always saved, even none; states, latents and the sheet only where there are some."""
     folder.save_tensors(outputs={}, states={}, latents={})
-    folder.save_sheet([])
+    folder.save_sheet([], seeds=[])
     assert list_files(folder) == [OUTPUT_TENSORS_NAME]
     value = np.arange(3)
     folder.save_tensors(outputs={"x": to_host(value)}, states={"s": value}, latents={"call0": value})
-    folder.save_sheet([np.zeros((4, 4, 3), dtype=np.uint8)])
+    folder.save_sheet([np.zeros((4, 4, 3), dtype=np.uint8)], seeds=[3])
     assert list_files(folder) == sorted([LATENTS_NAME, OUTPUT_TENSORS_NAME, PREVIEW_NAME, STATES_NAME])
     assert np.array_equal(load_tensors(folder.path / OUTPUT_TENSORS_NAME)["x"].to_numpy(), value)
+
+
+def test_each_picture_on_a_sheet_has_its_seed(folder):
+    """Several pictures stand over their seeds; one alone, and those without seeds, have no line under them."""
+    picture = np.zeros((64, 64, 3), dtype=np.uint8)
+    heights = []
+    for pictures, seeds in (([picture], [3]), ([picture] * 2, [None, None]), ([picture] * 2, [3, 4])):
+        folder.save_sheet(pictures, seeds=seeds)
+        with Image.open(folder.path / PREVIEW_NAME) as sheet:
+            heights.append(sheet.height)
+    assert heights[0] == heights[1] < heights[2]
 
 
 def test_previews_are_named_by_call_and_step(folder):

@@ -103,8 +103,13 @@ def test_seeds_come_back_where_they_are_to(make_options, make_replayed, record):
     assert (kept.seed, kept.seeds, kept.previews, kept.trace) == (9, None, False, "steps")
     back = make_replayed(choice=EVERYTHING, settings=Settings(trace="modules")).adjust(options)
     assert (back.seed, back.seeds, back.trace) == (record.seeds.root, None, "modules")
-    listed = record.model_copy(update={"seeds": record.seeds.model_copy(update={"images": (3, 9)})})
-    assert make_replayed(expected=listed, choice=EVERYTHING).adjust(options).seeds == (3, 9)
+    first = record.seeds.generators[0]
+    for maker, seeds in (("repro_track", (3, 9)), ("caller", ())):
+        changes = {"initial_seed": 9, "name": first.name[:-1] + "1"}
+        made = tuple(one.model_copy(update={"made_by": maker}) for one in (first, first.model_copy(update=changes)))
+        listed = record.model_copy(update={"seeds": record.seeds.model_copy(update={"generators": made})})
+        adjusted = make_replayed(expected=listed, choice=EVERYTHING).adjust(options)
+        assert (adjusted.seed, adjusted.seeds) == (record.seeds.root, seeds or None)
     assert make_replayed(choice=NOTHING).choose_root() == (record.seeds.root, record.seeds.origin)
 
 

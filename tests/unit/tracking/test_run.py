@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import repro_track.tracking.run as module
 from repro_track.errors import UsageError
+from repro_track.media.picture import read_picture
 from repro_track.record.choice import Focus
 from repro_track.record.handover import Handover, Settings
 from repro_track.record.names import RECORD_NAME
 from repro_track.record.reading import read_record
+from repro_track.report.text import list_facts
 from repro_track.tracking.open_runs import get_current_run, is_calling
 from repro_track.tracking.run import TrackedRun
 from repro_track.tracking.track import track
@@ -219,3 +222,39 @@ def test_the_run_object_stays_small():
     assert 5 < len(attributes) <= 20
     assert tree.end_lineno <= 300
     assert "handover" not in Path(module.__file__).read_text(encoding="utf-8").lower()
+
+
+def test_a_generator_of_ones_own_is_said_everywhere(left, tiny_pipeline):
+    """The seed of the caller's generator is the run's: in its name, its outputs, its pictures and its page; that it was
+    drawn from before is said, too. What seeds the global generators is another thing, and stays."""
+    generators = [torch.Generator().manual_seed(7), torch.Generator().manual_seed(9)]
+    torch.randn(3, generator=generators[1])
+    with make_run(seed=1) as run:
+        run(tiny_pipeline, batch_size=2, num_inference_steps=1, output_type="np", generator=generators)
+        run.add_output("mine", np.zeros(2))
+    record, folder = run.record, left()
+    assert (record.seeds.root, record.seeds.images) == (1, (7, 9))
+    assert [(output.name, output.seed) for output in record.outputs] == [
+        ("images.0", 7),
+        ("images.1", 9),
+        ("mine", None),
+    ]
+    assert record.name.endswith("-seed7")
+    assert dict(list_facts(record))["seed"] == "7 (your own generator); 9, advanced (your own generator)"
+    pictures = [read_picture(folder / output.file) for output in record.outputs[:2]]
+    assert [(picture.output, picture.seed) for picture in pictures] == [("images.0", "7"), ("images.1", "9")]
+    page = (folder / "report.html").read_text()
+    assert "images.1, seed 9" in page
+    assert "advanced" in page
+    assert "seed 1 " not in page
+
+
+def test_images_of_a_batch_have_their_seeds(left, tiny_pipeline):
+    """`seed=40` and three images: the last has seed 42, in the record, in its file and on the page."""
+    with make_run(seed=40) as run:
+        run(tiny_pipeline, batch_size=3, num_inference_steps=1, output_type="np")
+    assert [output.seed for output in run.record.outputs] == [40, 41, 42]
+    assert dict(list_facts(run.record))["seed"] == "40 to 42 (given)"
+    assert read_picture(left() / run.record.outputs[2].file).seed == "42"
+    assert "images.2, seed 42" in (left() / "report.html").read_text()
+    assert run.record.name.endswith("-seed40")
