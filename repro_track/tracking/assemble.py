@@ -115,7 +115,12 @@ def assemble_record(
         composed_sha256=options.composed_sha256,
         references={place: options.references[place] for place in withheld if place in options.references},
     )
-    cautions = [*kept.cautions, *_list_unrecorded(resolved), *_say_withheld(kept.calls, config.references, seen.source)]
+    cautions = [
+        *kept.cautions,
+        *seen.source.cautions,
+        *_list_unrecorded(resolved),
+        *_say_withheld(kept.calls, config.references, seen.source),
+    ]
     record = RunRecord(
         record_id=record_id,
         status=outcome.status,

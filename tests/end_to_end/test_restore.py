@@ -307,6 +307,56 @@ def test_what_cannot_come_back_is_said_when_it_is_recorded(project, python, read
     assert read_record(python("script.py", cwd=project.root).run_id).replayable.yes
 
 
+def test_a_tree_as_people_have_them_comes_back(project, record, replay, read_record, tmp_path):
+    """In one tree that git itself refuses to read, because it belongs to somebody else: a submodule with changes, a
+    clone beside it, a file that a filter has changed, an ignored module, an ignored config file. All of it has changed
+    since, but the ignored config file, which was not kept, and the replay is bit-exact; nothing that the repository's
+    config names was started."""
+    root, canary = project.root, tmp_path / "canary"
+    for name in ("library", "vendor"):
+        other = Project(tmp_path / name)
+        other.root.mkdir()
+        other.git("init", "--quiet", "--initial-branch=main")
+        (other.root / "value.py").write_text("ETA = 0.0\n")
+        other.commit("value")
+    project.git("submodule", "--quiet", "add", str(tmp_path / "library"), "a library")
+    project.git("config", "filter.spy.clean", f"sh -c \"touch '{canary}'; tr 1 9\"")
+    project.git("config", "filter.spy.smudge", f"sh -c \"touch '{canary}'; tr 9 1\"")
+    (root / ".gitattributes").write_text("*.num filter=spy\n")
+    with (root / ".gitignore").open("a") as file:
+        file.write("private.py\n*.local.yaml\n")
+    (root / "a.num").write_text("0.1\n")
+    (root / "helper.py").write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "sys.path[:0] = [str(Path(__file__).parent / name) for name in ('a library', 'vendor')]\n"
+        "import private, value, other_value\n"
+        "eta = [Path(__file__).with_name(name).read_text() for name in ('a.num', 'a.local.yaml')]\n"
+        "ETA = sum(map(float, eta)) + private.ETA + value.ETA + other_value.ETA\n"
+    )
+    project.commit("a tree")
+    project.git("clone", "--quiet", str(tmp_path / "vendor"), "vendor")
+    (root / "vendor" / "other_value.py").write_text("ETA = 0.02\n")
+    (root / "a library" / "value.py").write_text("ETA = 0.04\n")
+    (root / "private.py").write_text("ETA = 0.2\n")
+    (root / "a.local.yaml").write_text("0.3\n")
+    canary.unlink()
+    if os.getuid() == 0:
+        for path in [root, *root.rglob("*")]:
+            os.lchown(path, 12345, 12345)
+    run_id = record()
+    assert not canary.exists()
+    recorded = read_record(run_id)
+    assert recorded.replayable.yes, recorded.replayable.reasons
+    assert recorded.calls[0].arguments["eta"] == pytest.approx(0.66)
+    assert any("a.local.yaml" in caution for caution in recorded.cautions)
+    for name in ("a.num", "private.py", "a library/value.py", "vendor/other_value.py"):
+        (root / name).write_text("ETA = 1.0\n")
+    result, data = replay(run_id)
+    assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
+    assert not canary.exists()
+
+
 def test_ignored_weights_are_found_from_the_restored_source(project, record, replay):
     """A model that git ignores stays where it is and is used from there: it need not be part of the source."""
     (project.root / ".gitignore").write_text("model\nwritten_by_the_run.txt\n__pycache__\n")

@@ -89,7 +89,7 @@ def test_a_commit_that_is_here_is_checked_out(tmp_path):
     (clone / "a.local.yaml").write_text("1\n")
     files = [{"path": name, "sha256": "0" * 64, "size_bytes": 2, "why": "ignored"} for name in ("gone", "a.local.yaml")]
     files[1]["sha256"] = hashlib.sha256(b"1\n").hexdigest()
-    source["referred"] = [ReferredFile(**file) for file in files]
+    source["referred"] = tuple(ReferredFile(**file) for file in files)
     referring = make_plan(change(record, source=source), folder=tmp_path, choice=choose())
     assert [one["source"] for one in json.loads(json.dumps(referring.to_json()))["code"]["referred"]] == [
         None,

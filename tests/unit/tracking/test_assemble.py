@@ -171,3 +171,11 @@ def test_a_run_has_a_name(make_options, record):
     assert name_run(make_options(stem="x"), command=script, root=3) == "x-seed3"
     assert name_run(make_options(), command=script, root=3) == "train-seed3"
     assert name_run(make_options(), command=record.command, root=4) == "run-seed4"
+
+
+def test_what_is_said_of_the_source_is_a_caution_of_the_record(assemble, record):
+    """What was said while the source was captured is among the record's cautions, once."""
+    source = record.source.model_copy(update={"cautions": ("a.yaml is ignored by git",)})
+    seen = Seen(record.environment, source, record.numerics, record.seeds.global_generators)
+    assert assemble(seen=seen).cautions.count("a.yaml is ignored by git") == 1
+    assert "a.yaml is ignored by git" not in assemble().cautions
