@@ -15,6 +15,7 @@ from pathlib import Path
 from repro_track.attempt.plan import ReplayPlan
 from repro_track.attempt.workspace import Attempt
 from repro_track.capture.packages import copy_program, make_import_path
+from repro_track.capture.redirect import STARTUP_FOLDER
 from repro_track.config.locations import REPLAY
 from repro_track.errors import ReplayError
 from repro_track.record.names import RECORD_NAME
@@ -97,7 +98,9 @@ def make_child_variables(plan: ReplayPlan, *, program: Path | None) -> dict[str,
         variables.pop(name, None)
         if value is not None:
             variables[name] = value
-    folders = [*([str(program)] if program else []), *make_import_path(plan.import_path)]
+    startup = Path(plan.folder) / STARTUP_FOLDER
+    folders = [str(one) for one in (startup if startup.is_dir() else None, program) if one]
+    folders += make_import_path(plan.import_path)
     if folders:
         variables["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [variables.get("PYTHONPATH")])])
     return variables

@@ -19,6 +19,7 @@ from repro_track.attempt.weights import WeightPlan, plan_weights
 from repro_track.capture.checkout import SourcePlan, make_source_plan
 from repro_track.capture.command import Move, find_repository_place, find_script, ignores_variables, make_child_argv
 from repro_track.capture.machine import capture_environment
+from repro_track.capture.outside import look_at_outside
 from repro_track.capture.packages import (
     PROGRAM,
     EnvironmentPlan,
@@ -44,7 +45,7 @@ from repro_track.determinism import numerics
 from repro_track.errors import RefusedError, UsageError
 from repro_track.record.choice import Choice
 from repro_track.record.places import find_factor, name_numeric, name_package
-from repro_track.record.schema import Environment, Package, RunRecord, Source, Unavailable
+from repro_track.record.schema import Environment, OutsideCode, Package, RunRecord, Source, Unavailable
 from repro_track.tensors.digests import digest_file
 
 
@@ -53,9 +54,10 @@ class ReplayPlan:
     """What a replay will do, and what can be expected of it. Printing, scripting and executing are its readers.
 
     `code`, `packages`, `script` `None`: the present ones are used; `script` is the recorded script's name where the
-    script is all that was recorded. `move` says where the recorded folder of the code will be. `variables` are set for
-    the child before it starts (`None`: unset). `restored` differences are brought back, `differences` stay. `argv` and
-    `cwd` are as they will be once all is restored.
+    script is all that was recorded; `outside` is the code from outside of the source that is restored. `move` says
+    where the recorded folder of the code will be. `variables` are set for the child before it starts (`None`: unset).
+    `restored` differences are brought back, `differences` stay. `argv` and `cwd` are as they will be once all is
+    restored.
     """
 
     record_id: str
@@ -65,6 +67,7 @@ class ReplayPlan:
     move: Move | None
     code: SourcePlan | None
     script: str | None
+    outside: tuple[OutsideCode, ...]
     packages: EnvironmentPlan | None
     import_path: tuple[str, ...]
     variables: Mapping[str, str | None]
@@ -84,6 +87,7 @@ class ReplayPlan:
         if self.code:
             data["code"]["submodules"] = [submodule.model_dump() for submodule in self.code.submodules]
             data["code"]["referred"] = [{**one.model_dump(), "source": found} for one, found in self.code.referred]
+        data["outside"] = [one.model_dump(mode="json") for one in self.outside]
         return data
 
 
@@ -109,9 +113,12 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
     if ignores_variables(record.command):
         variables |= dict.fromkeys(name for name in (*variables, *os.environ) if name.startswith("PYTHON"))
     weights = plan_weights(record, code=code.source, choice=choice)
+    outside = _plan_outside(record, choice=choice)
     found = _list_present_differences(record, present, folder=folder)
     found += tuple(make_difference(one.place, one.expected, one.actual) for one in weights)
-    restored, staying = _split_restored(found, choice=choice, code=code.source, packages=packages, weights=weights)
+    restored, staying = _split_restored(
+        found, choice=choice, code=code.source, outside=outside, packages=packages, weights=weights
+    )
     verdict, because = expect_verdict(staying)
     missing_device = _find_missing_device(record, present)
     interpreter = packages.interpreter if packages else sys.executable
@@ -123,6 +130,7 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
         move=code.move,
         code=code.source,
         script=code.script,
+        outside=outside,
         packages=packages,
         import_path=import_path,
         variables=variables,
@@ -133,6 +141,7 @@ def make_plan(record: RunRecord, *, folder: Path, choice: Choice) -> ReplayPlan:
         notes=(
             *_list_runs(record),
             *code.notes,
+            *_note_outside(outside, changed=restored),
             *import_notes,
             *cwd_notes,
             *variable_notes,
@@ -234,12 +243,14 @@ def _list_present_differences(record: RunRecord, present: Environment, *, folder
     own = _read_policy_variables(record)
     present = present.model_copy(update={"variables": {**present.variables, **own}})
     found = list_environment_differences(record.environment, present)
+    found += list_source_differences(record.source, look_at_outside(record.source))
     if not record.command.is_config or Path(__file__).is_relative_to(str(record.source.repository)):
         # the repository that `repro-track run` is started in has no say, unless the program is developed there
         source = _capture_present_source(record, folder=folder)
+        update: dict[str, Any] = {"outside": record.source.outside}  # looked at above
         if record.command.is_notebook:  # its cells come with the record, and are nowhere else
-            source = source.model_copy(update={"script_sha256": record.source.script_sha256})
-        found += list_source_differences(record.source, source)
+            update["script_sha256"] = record.source.script_sha256
+        found += list_source_differences(record.source, source.model_copy(update=update))
     return found
 
 
@@ -354,15 +365,35 @@ def _pin_pipelines(record: RunRecord, *, choice: Choice) -> dict[str, dict[str, 
     return pinned
 
 
+def _plan_outside(record: RunRecord, *, choice: Choice) -> tuple[OutsideCode, ...]:
+    """Return the code from outside of the source that comes back: the interpreter is told where by a variable."""
+    if not choice.restores("code") or ignores_variables(record.command):
+        return ()
+    return tuple(one for one in record.source.outside or () if not one.left_out)
+
+
+def _note_outside(outside: tuple[OutsideCode, ...], *, changed: tuple[Difference, ...]) -> tuple[str, ...]:
+    """Tell which code from outside of the source is another one now, and restored."""
+    places = {one.place for one in changed}
+    names = [one.name for one in outside if f"source.outside.{one.name}.sha256" in places]
+    return (f"code from outside of the source is run as it was recorded: {', '.join(names)}",) if names else ()
+
+
+def _is_outside(difference: Difference) -> bool:
+    return difference.place.startswith("source.outside.")
+
+
 def _split_restored(
     found: tuple[Difference, ...],
     *,
     choice: Choice,
     code: SourcePlan | None,
+    outside: tuple[OutsideCode, ...],
     packages: EnvironmentPlan | None,
     weights: tuple[WeightPlan, ...],
 ) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
     """Return the differences that the plan brings back, and those that stay, both by rank."""
+    kept = {f"source.outside.{one.name}.sha256" for one in outside}
     lost = {plan.place for plan in weights if plan.source is None or not choice.restores("weights")}
 
     def is_restored(difference: Difference) -> bool:
@@ -370,7 +401,7 @@ def _split_restored(
         if label is None or not choice.restores(label) or difference.place in lost:
             return False
         if label == "code":
-            return code is not None
+            return difference.place in kept if _is_outside(difference) else code is not None
         return packages is not None if label.startswith("env:") else True
 
     ranked = sorted(found, key=lambda difference: difference.rank)

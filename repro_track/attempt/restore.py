@@ -17,13 +17,22 @@ from repro_track.attempt.workspace import Attempt
 from repro_track.capture.checkout import check_kept, exclude_from_source, list_kept_names, restore_source
 from repro_track.capture.command import Move, check_script
 from repro_track.capture.notebook import check_ipython
+from repro_track.capture.outside import list_moved_caches, restore_outside
 from repro_track.capture.packages import restore_environment
+from repro_track.capture.redirect import write_startup
 from repro_track.config.builtin import BUILTIN, find_builtin
 from repro_track.config.plain import decode_config, encode_config
 from repro_track.config.presets import make_changed
 from repro_track.errors import ReplayError
 from repro_track.lookup.found import FoundRun
-from repro_track.record.names import CHILD_CONFIG_NAME, NOTEBOOK_NAME, OLD_NOTEBOOK_NAME, STATES_NAME
+from repro_track.record.names import (
+    CHILD_CONFIG_NAME,
+    NOTEBOOK_NAME,
+    OLD_NOTEBOOK_NAME,
+    OUTSIDE_FOLDER,
+    OUTSIDE_NAME,
+    STATES_NAME,
+)
 from repro_track.record.schema import RunRecord
 
 
@@ -61,6 +70,7 @@ def restore_recorded(attempt: Attempt) -> None:
     if plan.script:
         load_into(found, f"source/{plan.script}", folder / "script" / plan.script)
         check_kept(folder / "script" / plan.script, str(record.source.script_sha256))
+    _restore_outside(attempt)
     if plan.packages:
         restore_environment(plan.packages)
     if record.command.is_config:
@@ -94,6 +104,32 @@ def _list_replaced(attempt: Attempt) -> dict[Path, Path]:
         return {}
     plans = attempt.plan.weights
     return {Path(one.path): Path(one.source) for one in plans if one.source and Path(one.source).is_file()}
+
+
+def _restore_outside(attempt: Attempt) -> None:
+    """Restore the code that ran from outside of the source, and let the child read it, and what of the source is named
+    by its recorded place.
+
+    Raises:
+        RefusedError: the archive is not the recorded one.
+    """
+    plan, folder, source = attempt.plan, attempt.handover.folder, attempt.found.record.source
+    moves = [(str(plan.move.old), str(plan.move.new))] if plan.move else []
+    if plan.outside:
+        archive, target = attempt.recorded_folder / OUTSIDE_NAME, folder / OUTSIDE_FOLDER
+        load_into(attempt.found, OUTSIDE_NAME, archive)
+        check_kept(archive, str(source.outside_sha256))
+        for path in restore_outside(archive, target=target):
+            kept = target / path.relative_to("/")
+            if plan.code and plan.move and path.is_relative_to(plan.move.old):  # a file that git ignores
+                inside = plan.move.new / path.relative_to(plan.move.old)
+                if not os.path.lexists(inside):
+                    inside.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(kept, inside)
+        moves.append(("/", str(target)))
+        moves += [(now, str(target) + then) for now, then in list_moved_caches(plan.outside)]
+    if moves:
+        write_startup(folder, moves=moves)
 
 
 def _link_ignored(record: RunRecord, *, move: Move, replaced: Mapping[Path, Path]) -> None:

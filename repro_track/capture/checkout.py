@@ -43,7 +43,7 @@ from repro_track.capture.tree import (
 )
 from repro_track.config.locations import data_folder
 from repro_track.errors import RefusedError, ReplayError
-from repro_track.record.names import BUNDLE_FILE, SOURCE_FOLDER, name_inside
+from repro_track.record.names import BUNDLE_FILE, OUTSIDE_NAME, SOURCE_FOLDER, name_inside
 from repro_track.record.redaction import redact_url
 from repro_track.record.schema import Known, ReferredFile, Source, Submodule, Unavailable
 from repro_track.tensors.digests import digest_bytes, digest_file
@@ -362,7 +362,7 @@ def _list_tree_digests(tree: TreePlan) -> dict[str, str]:
 def list_kept_digests(source: Source) -> dict[str, str]:
     """List the artifacts that hold a run's source, with their recorded digests."""
     parts: list[tuple[int, Source | Submodule]] = [(0, source), *enumerate(source.submodules, start=1)]
-    kept: dict[str, Known[str] | None] = {}
+    kept: dict[str, Known[str] | None] = {OUTSIDE_NAME: source.outside_sha256}
     for number, part in parts:
         folder = "/".join(filter(None, (SOURCE_FOLDER, name_inside(number))))
         kept |= {f"{folder}/{name_kept(kind)}": digest for kind, digest in part.changes.items()}

@@ -17,7 +17,7 @@ def find_loaded_folder(name: str) -> Path | None:
     file (built in, a namespace)."""
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
-    return _get_folder(file, is_package=hasattr(module, "__path__")) if isinstance(file, str) else None
+    return _get_folder(file) if isinstance(file, str) else None
 
 
 def find_import_folder(name: str, *, path: Sequence[str] | None) -> Path | None:
@@ -33,12 +33,14 @@ def find_import_folder(name: str, *, path: Sequence[str] | None) -> Path | None:
         return None
     if spec is None or not spec.has_location or not spec.origin:
         return None
-    return _get_folder(spec.origin, is_package=spec.submodule_search_locations is not None)
+    return _get_folder(spec.origin)
 
 
-def _get_folder(file: str, *, is_package: bool) -> Path:
-    path = Path(file).absolute()
-    return (path.parent.parent if is_package else path.parent).resolve()
+def _get_folder(file: str) -> Path:
+    path = Path(
+        file
+    ).absolute()  # what a module says of itself (`__path__`) is not asked: six says that it is a package
+    return (path.parent.parent if path.name.startswith("__init__.") else path.parent).resolve()
 
 
 _VERSION = re.compile(r"^__version__\s*(?::\s*\w+\s*)?=\s*(?:version\s*=\s*)?['\"]([^'\"]+)['\"]", re.MULTILINE)

@@ -100,7 +100,7 @@ def _choose_imported(found: Sequence[_Installed], *, path: list[str] | None) -> 
         return _choose_first(found).to_package(loaded)
     if not any(one.has_module(module) for one in found):
         return first.to_package(None)  # somebody's module that only has the same name
-    version = read_module_version(folder, name=module) or "unknown"
+    version = read_module_version(folder, name=module) or UNKNOWN_VERSION
     return Package(
         name=first.name,
         version=version,
@@ -169,6 +169,9 @@ def render_packages(packages: tuple[Package, ...]) -> str:
         lines.append(f"{package.name}=={package.version}{note}\n")
     return "".join(lines)
 
+
+UNKNOWN_VERSION = "unknown"
+"""That of a module which was imported from a folder without metadata, and has no version in its files."""
 
 PROGRAM = "repro-track"
 """Our own distribution: a replay always runs the present program, in whatever packages."""

@@ -91,6 +91,8 @@ def _list_differences(expected: Mapping[str, Any], actual: Mapping[str, Any]) ->
             continue  # a record of before schema 4 has `None` there, which says nothing
         if place in _BEFORE and left.get(place, _BEFORE[place]) == right.get(place, _BEFORE[place]):
             continue
+        if place.startswith("source.outside.") and ("source.outside" in left or "source.outside" in right):
+            continue  # in one of both nobody has looked
         if left.get(place) != right.get(place) and find_kind(place) is not None:
             found.append(make_difference(place, left.get(place), right.get(place)))
     return tuple(sorted(found, key=lambda difference: difference.rank))

@@ -124,6 +124,7 @@ _ROWS = (
     Row(r"calls\.\d+\.(name_or_path|index|stage)|calls\.\d+\.inputs\..*\.(file|origin)|.*\.location|command\..*", None),
     Row(r"source\.(repository|branch|remote|bundle|dirty|cautions).*", None),
     Row(r"source\.submodules\..*\.(remote|bundle_sha256)", None),
+    Row(r"source\.(outside|outside_sha256|outside\..*\.(name|path|left_out))", None),
     Row(r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*)", None),
     Row(r"environment\.(torch\.parallel_info|variables\.PYTHONPATH|packages\..*\.imported_from)", None),
     Row(r"config\.resolved\.(store|tolerance|name|log|sweep|embed|picture_format)(\..*)?", None),
@@ -186,9 +187,8 @@ def find_factor(place: str) -> str | None:
 
 
 _LISTED_BY_NAME = {
-    "adapter_files", "adapters", "components", "generators", "global_generators", "inputs", "other_weights", "packages",
-    "referred",
-    "submodules", "weights",
+    "adapter_files", "adapters", "components", "generators", "global_generators", "inputs", "other_weights", "outside",
+    "packages", "referred", "submodules", "weights",
 }  # fmt: skip
 
 

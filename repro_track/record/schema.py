@@ -313,6 +313,20 @@ class Submodule(Part):
     bundle_sha256: Known[str] | None = None
 
 
+class OutsideCode(Part):
+    """A file of code that ran and is neither of the repository nor of an installed package: a module in another folder,
+    a custom pipeline, a file that git ignores.
+
+    `name` is the module's, or the path of a file that was executed otherwise. `left_out`: why its content is not kept;
+    `None`: it is, and a replay runs it.
+    """
+
+    name: str
+    path: str
+    sha256: Known[str]
+    left_out: str | None = None
+
+
 class Source(Part):
     """The code: a commit and what differed from it; outside a repository the entry script alone.
 
@@ -324,6 +338,7 @@ class Source(Part):
     `ignored` those in `untracked` that git ignores.
     `tree` is git's hash of what lay on disk, and proven: the commit and the changes that were kept give the same one.
     `cautions` were said when the source was captured; they are among those of the record.
+    `outside` is the code that ran from elsewhere (`None`: nobody looked), kept in one archive with this digest.
     """
 
     repository: Known[str]
@@ -340,6 +355,8 @@ class Source(Part):
     referred: tuple[ReferredFile, ...] = ()
     ignored: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
+    outside: tuple[OutsideCode, ...] | None = None
+    outside_sha256: str | None = None
 
 
 class WeightFile(Part):

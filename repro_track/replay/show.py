@@ -48,6 +48,7 @@ def list_what_would_run(attempt: Attempt) -> Iterable[str]:
         lines.append(f"code     {plan.code.text}")
     elif not isinstance(record.source.commit, Unavailable):
         lines.append(f"code     the present one (recorded: commit {record.source.commit[:12]})")
+    lines += [f"code     {one.path}, as it was recorded" for one in plan.outside]
     if plan.packages:
         lines.append(f"packages {len(plan.packages.requirements)} to be installed with uv")
     lines += [f"shell    {command}" for command in record.command.runs]

@@ -150,6 +150,7 @@ def list_facts(record: RunRecord) -> list[tuple[str, str]]:
         facts += [("GPU", f"{gpu.name}, compute capability {gpu.compute_capability}") for gpu in torch_build.gpus]
     commit = record.source.commit
     facts.append(("commit", to_printable(commit) + (" with changes" if record.source.dirty else "")))
+    facts += [("code from outside", f"{one.name} from {one.path}") for one in record.source.outside or ()]
     return facts
 
 

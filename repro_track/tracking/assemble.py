@@ -105,7 +105,7 @@ def assemble_record(
         seen: what surrounds it now.
         kept: its calls, outputs and draws so far.
         cost: what it took so far.
-        foreign: modules that were not of the source that was to run, a sentence each.
+        foreign: code that was not of the source that was to run, a sentence each.
     """
     resolved, withheld = redact_tree(encode_config(options.config))
     config = Config(
@@ -230,4 +230,9 @@ def _judge_replayable(
         reasons.append("it has what looks like secrets, which were withheld: " + ", ".join(withheld))
     if not command.is_config and isinstance(source.repository, str) and isinstance(source.tree, Unavailable):
         reasons.append(f"its source does not come back: {source.tree.unavailable}")
+    reasons += [
+        f"its code {one.name} ran from {one.path} and is not kept: {one.left_out}"
+        for one in source.outside or ()
+        if one.left_out
+    ]
     return Replayable(yes=not reasons, reasons=tuple(reasons))

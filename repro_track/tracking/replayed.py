@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from repro_track.pipelines.build import build_recorded_scheduler
 from repro_track.record.handover import Handover, SecondCall, Settings
 from repro_track.record.names import name_call, name_global
 from repro_track.record.places import name_numeric
-from repro_track.record.schema import Component, SeedOrigin, WeightFile
+from repro_track.record.schema import Component, SeedOrigin, Source, WeightFile
 from repro_track.record.seeds import list_call_generators
 from repro_track.tensors.host import load_tensors
 from repro_track.tracking.options import Options
@@ -99,8 +98,12 @@ class Replayed:
     def restore_generators(self, generators: Sequence[torch.Generator], *, call: int) -> None:
         """Put generators back to the recorded states that no seed explains."""
 
-    def list_foreign_modules(self) -> list[str]:
-        """Describe the modules that are not of the source that was to run."""
+    def list_foreign_code(self, source: Source) -> list[str]:
+        """Describe the code that is not of the source that was to run, a sentence each.
+
+        Args:
+            source: what was seen of the code that ran.
+        """
         return []
 
     def list_videos(self) -> tuple[str, ...]:
@@ -237,20 +240,21 @@ class ReplayedBlock(Replayed):
                 advice="bring the file back, or replay with what is there: --weights current",
             )
 
-    def list_foreign_modules(self) -> list[str]:
-        """Describe the modules that came from the clone although its source was restored elsewhere: then it was not
-        that source that ran."""
-        if self.settings.foreign is None:
+    def list_foreign_code(self, source: Source) -> list[str]:
+        """Describe the code that ran and is not what was recorded, although code was to be restored, a sentence each.
+
+        Of a record that does not say what ran from outside of the source it is that from the clone.
+        """
+        if source.outside is None or not self._handover.choice.restores("code"):
             return []
-        root = Path(self.settings.foreign)
-        files = {name: Path(getattr(module, "__file__", None) or "") for name, module in list(sys.modules.items())}
-        # this program itself may be developed in the clone, and an environment may lie in it
-        inside = [
-            name
-            for name, file in files.items()
-            if file.is_relative_to(root) and "site-packages" not in file.parts and not name.startswith("repro_track")
+        recorded, clone = self._handover.expected.source.outside, self.settings.foreign
+        digests = {one.name: one.sha256 for one in recorded or ()}
+        return [
+            f"{one.name} was run from {one.path}, not from the restored source"
+            for one in source.outside
+            if digests.get(one.name) != one.sha256
+            and (recorded is not None or (clone is not None and Path(one.path).is_relative_to(clone)))
         ]
-        return [f"{inside[0]} was imported from {root}, not from the restored source"] if inside else []
 
     def restore_globals(self, *, call: int) -> None:
         """Put back the global generators as they were when the call began, where no code of the run's own is between

@@ -344,7 +344,7 @@ class TrackedRun:
             seen=seen,
             kept=self._kept,
             cost=measure_cost(self._watch),
-            foreign=self._replayed.list_foreign_modules(),
+            foreign=self._replayed.list_foreign_code(seen.source),
         )
 
 

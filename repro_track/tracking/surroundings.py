@@ -10,10 +10,12 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from repro_track.capture.command import find_repository_place, find_script
 from repro_track.capture.machine import capture_environment, capture_torch_build
+from repro_track.capture.outside import capture_outside
 from repro_track.capture.packages import capture_packages
 from repro_track.capture.source import capture_source, list_imported_files
 from repro_track.config.locations import list_written_paths
@@ -45,12 +47,14 @@ class Surroundings:
         source: captured meanwhile, in a thread of its own.
         numerics: the settings that were asked for and are in force.
         generators: the global generators, watched since they were seeded.
+        folder: the run's; code from outside of the source is kept in it.
     """
 
     environment: Environment
     source: Future[Source]
     numerics: Numerics
     generators: GlobalsWatch
+    folder: Path
 
     def look(self, settings: Mapping[str, Any] | None = None) -> Seen:
         """Return what is to be seen now; wait for the source where it is still being captured.
@@ -61,12 +65,13 @@ class Surroundings:
         """
         before = self.numerics.state
         changed = {name: value for name, value in (settings or {}).items() if value != before.get(name)}
-        environment = self.environment
+        environment, source = self.environment, self.source.result()
         if settings is not None:
             environment = environment.model_copy(update={"packages": capture_packages()})
+            source = capture_outside(source, folder=self.folder)
         return Seen(
             environment=environment,
-            source=self.source.result(),
+            source=source,
             numerics=self.numerics.model_copy(update={"changed": changed}),
             global_generators=self.generators.check(),
         )
@@ -114,6 +119,7 @@ def opened(
                     source=source,
                     numerics=Numerics(policy=policy["name"], requested=requested, state=state),
                     generators=generators,
+                    folder=folder.path,
                 )
 
 

@@ -214,25 +214,69 @@ def test_a_submodule_comes_back(project, record, replay, cli, tmp_path):
     assert replay(run_id, "--code", "current")[1]["verdict"] == "diverged"
 
 
-def test_code_that_comes_from_the_clone_is_noticed(project, record, replay):
-    """A script that insists on importing from the clone by its absolute path does not run the restored source, and the
-    replay says which module it was; one that finds the clone on PYTHONPATH gets the restored source instead."""
-    (project.root / "library").mkdir()
-    (project.root / "helper.py").rename(project.root / "library" / "helper.py")
-    project.commit("helper in a folder")
-    by_path = record(env={"PYTHONPATH": str(project.root / "library")})
-    insist = f"import sys\nsys.path.insert(0, {str(project.root / 'library')!r})\n"
-    (project.root / "script.py").write_text(insist + SCRIPT)
-    project.commit("insists")
-    by_insisting = record()
-    (project.root / "library" / "helper.py").write_text("ETA = 1.0\n")
-    project.commit("another eta")
-    result, data = replay(by_path)
+def test_code_from_outside_of_the_tree_is_the_recorded_one(project, record, replay, read_record, tmp_path):
+    """A run whose script names its own clone by an absolute path (on the search path, loaded by its file, read and
+    executed), that imports from another folder and uses a module that git ignores and a custom pipeline, replays
+    bit-exactly with all of that edited since: it is the restored source and the kept files that run. Each is in the
+    record by name. In the present code it diverges, and each that is no part of the repository is named."""
+    library, elsewhere = project.root / "library", tmp_path / "elsewhere"
+    library.mkdir()
+    elsewhere.mkdir()
+    (project.root / ".gitignore").write_text("written_by_the_run.txt\n__pycache__\ngenerated.py\n")
+    files = {
+        library / "helper.py": "from loose import PART\nfrom generated import OTHER\nETA = PART + OTHER\n",
+        project.root / "loaded.py": "ETA = 0.1\n",
+        project.root / "executed.py": "MORE = 0.1\n",
+        project.root / "generated.py": "OTHER = 0.1\n",
+        elsewhere
+        / "loose.py": "from pathlib import Path\nPART = float(Path(__file__).with_name('part.txt').read_text())\n",
+        elsewhere / "part.txt": "0.1",
+        elsewhere / "my_pipe.py": "import diffusers\nclass MyPipe(diffusers.DDIMPipeline):\n    EXTRA = 0.1\n",
+    }
+    for path, text in files.items():
+        path.write_text(text)
+    (project.root / "helper.py").unlink()
+    script = f"""
+import sys, importlib.util
+sys.path[:0] = [{str(library)!r}, {str(elsewhere)!r}]
+from diffusers import DiffusionPipeline
+import repro_track as rt
+import helper
+
+CUSTOM = {str(elsewhere / "my_pipe.py")!r}
+spec = importlib.util.spec_from_file_location("loaded_by_its_file", {str(project.root / "loaded.py")!r})
+loaded = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(loaded)
+exec(open({str(project.root / "executed.py")!r}).read())
+pipe = DiffusionPipeline.from_pretrained("model", custom_pipeline=CUSTOM, trust_remote_code=True)
+with rt.track(experiment="restore", seed=3) as run:
+    run(pipe, eta=helper.ETA + loaded.ETA + MORE + pipe.EXTRA, num_inference_steps=2, output_type="np")
+from pathlib import Path
+Path("written_by_the_run.txt").write_text("a run that writes beside itself")
+print(run.run_id)
+"""
+    (project.root / "script.py").write_text(script)
+    project.commit("names itself by absolute paths")
+    run_id = record()
+    recorded = read_record(run_id)
+    assert recorded.replayable.yes, recorded.replayable.reasons
+    outside = {one.name.rpartition(".")[2]: one for one in recorded.source.outside}
+    assert {"loose", "my_pipe"} <= set(outside)
+    assert recorded.source.ignored == ("generated.py",)  # it comes back with the repository
+    assert not {"helper", "loaded", "executed", "generated"} & set(outside)
+
+    for path in files:
+        if path.suffix == ".py":
+            path.write_text(path.read_text().replace("0.1", "0.3").replace("PART = ", "PART = 1 + "))
+    before = project.state()
+    result, data = replay(run_id)
     assert (result.code, data["verdict"], data["cautions"]) == (0, "bit-exact", []), result.err
-    result, data = replay(by_insisting)
-    assert result.code == 1
-    assert "helper was imported from" in result.err
-    assert "not from the restored source" in data["cautions"][0]
+    assert not data["differences"]
+    assert project.state() == before
+    result, data = replay(run_id, "--code", "current")
+    assert (result.code, data["verdict"]) == (1, "diverged"), result.err
+    places = json.dumps([one["place"] for one in data["differences"]])
+    assert all(f"source.outside.{one}" in places for one in ("loose", "diffusers_modules"))
 
 
 CELLS = (
@@ -370,7 +414,8 @@ def test_ignored_weights_are_found_from_the_restored_source(project, record, rep
 
 
 def test_a_script_outside_a_repository_comes_back_alone(python, cli, replay, saved_model, tmp_path):
-    """Outside a repository the script itself comes back; what it imports from its folder is the present one."""
+    """Outside a repository the script itself comes back, and the module that it imports from its folder; the present
+    ones are others."""
     folder = tmp_path / "loose"
     folder.mkdir()
     (folder / "script.py").write_text(SCRIPT)
@@ -383,7 +428,7 @@ def test_a_script_outside_a_repository_comes_back_alone(python, cli, replay, sav
     assert (result.code, data["verdict"]) == (0, "bit-exact"), result.err
     assert replay(run.run_id, "--code", "current")[1]["verdict"] == "diverged"
     (folder / "helper.py").write_text("ETA = 1.0\n")
-    assert replay(run.run_id)[1]["verdict"] == "diverged"
+    assert replay(run.run_id)[1]["verdict"] == "bit-exact"
 
 
 # --- packages -----------------------------------------------------------------------------------------------------

@@ -2,19 +2,22 @@
 that is not the recorded one."""
 
 import json
+import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from repro_track.attempt.child import make_child_variables
 from repro_track.attempt.restore import _link_ignored, load_into, restore_recorded
 from repro_track.attempt.weights import WeightPlan
 from repro_track.capture.command import Move
 from repro_track.errors import RefusedError, ReplayError
 from repro_track.record.choice import make_choice
 from repro_track.record.handover import Settings
-from repro_track.record.names import CHILD_CONFIG_NAME, STATES_NAME
+from repro_track.record.names import CHILD_CONFIG_NAME, OUTSIDE_NAME, STATES_NAME
 from repro_track.record.reading import read_record
-from repro_track.record.schema import GlobalGenerator, WeightFile
+from repro_track.record.schema import GlobalGenerator, OutsideCode, WeightFile
 from repro_track.tensors.digests import digest_file
 from tests.unit.attempt.attempts import CHOICE, make_attempt
 
@@ -185,3 +188,52 @@ def test_weights_are_linked_into_the_restored_clone(tmp_path, found):
     assert (new / "changed" / "model_index.json").is_file()
     assert (new / "partly" / "x.safetensors").read_bytes() == b"ignored"
     assert (old / "changed" / "unet" / "weights.safetensors").read_bytes() == b"changed"
+
+
+def keep_outside(attempt_folder, path, record):
+    """A record that says that the code of a file ran from outside of the source, and its archive."""
+    archive = attempt_folder / "run" / OUTSIDE_NAME
+    archive.parent.mkdir(parents=True)
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(path, arcname=str(path).lstrip("/"))
+    part = OutsideCode(name=path.stem, path=str(path), sha256=digest_file(path))
+    update = {"outside": (part,), "outside_sha256": digest_file(archive)}
+    return record.model_copy(update={"source": record.source.model_copy(update=update)})
+
+
+def test_code_from_outside_comes_back_where_the_child_finds_it(tmp_path):
+    """The kept code is restored below the replay's folder, is told in the plan because it was edited since, and the
+    child's interpreter is told where it is; another archive than the recorded one is refused."""
+    path = tmp_path / "lib" / "loose.py"
+    path.parent.mkdir()
+    path.write_text("VALUE = 1\n")
+    record = keep_outside(tmp_path / "kept", path, CONFIG)
+    path.write_text("VALUE = 2\n")
+    attempt = make_attempt(record, tmp_path)
+    shutil.copytree(tmp_path / "kept" / "run", tmp_path / "run", dirs_exist_ok=True)
+    assert any("loose" in note for note in attempt.plan.notes)
+    assert "source.outside.loose.sha256" in [one.place for one in attempt.plan.restored]
+    attempt.recorded_folder.mkdir()
+    restore_recorded(attempt)
+    folder = attempt.handover.folder
+    assert (folder / "outside" / str(path).lstrip("/")).read_text() == "VALUE = 1\n"
+    assert str(folder / "startup") in make_child_variables(attempt.plan, program=None)["PYTHONPATH"]
+    assert json.loads((folder / "startup" / "redirect.json").read_text()) == [["/", str(folder / "outside")]]
+
+    (tmp_path / "run" / OUTSIDE_NAME).write_bytes(b"altered")
+    with pytest.raises(RefusedError, match=r"outside\.tar\.gz"):
+        restore_recorded(attempt)
+
+
+def test_the_present_code_from_outside_stays_where_it_is_asked_for(tmp_path):
+    """With the present code nothing is restored, and what was edited is a difference that stays."""
+    path = tmp_path / "loose.py"
+    path.write_text("VALUE = 1\n")
+    record = keep_outside(tmp_path / "kept", path, CONFIG)
+    path.write_text("VALUE = 2\n")
+    choice = make_choice(code="current", env="current", numerics="restore", weights="current")
+    attempt = make_attempt(record, tmp_path, choice=choice)
+    assert "source.outside.loose.sha256" in [one.place for one in attempt.plan.differences]
+    restore_recorded(attempt)
+    assert not (attempt.handover.folder / "startup").exists()
+    assert "startup" not in make_child_variables(attempt.plan, program=None).get("PYTHONPATH", "")

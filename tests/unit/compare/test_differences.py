@@ -13,7 +13,7 @@ from repro_track.compare.differences import (
     to_data,
 )
 from repro_track.record.reading import read_record
-from repro_track.record.schema import Unavailable
+from repro_track.record.schema import OutsideCode, Unavailable
 
 RECORD = read_record(Path(__file__).parents[2] / "data" / "records" / "v3.json")
 
@@ -80,6 +80,22 @@ def test_a_setting_that_one_version_does_not_know_is_no_cause():
     assert list_differences(RECORD, elsewhere) == ()
     other = change(present, numerics=change(present.numerics, state={**known, "compile_settings": "1" * 64}))
     assert [one.place for one in list_differences(present, other)] == ["numerics.state.compile_settings"]
+
+
+def test_code_from_outside_is_compared_where_both_have_looked():
+    """Another content of a file is a difference with its name, another place of it none; where one of two records does
+    not say what ran from outside of the source, nothing is compared."""
+
+    def see(*parts):
+        return change(RECORD, source=change(RECORD.source, outside=parts))
+
+    one = OutsideCode(name="loose", path="/lib/loose.py", sha256="0" * 64)
+    moved, edited = one.model_copy(update={"path": "/other/loose.py"}), one.model_copy(update={"sha256": "1" * 64})
+    assert list_differences(see(one), see(moved)) == ()
+    (difference,) = list_differences(see(one), see(edited))
+    assert (difference.place, difference.kind) == ("source.outside.loose.sha256", "source")
+    assert [each.place for each in list_differences(see(), see(one))] == ["source.outside.loose.sha256"]
+    assert list_differences(RECORD, see(one)) == list_differences(see(one), RECORD) == ()
 
 
 def test_the_present_environment_is_compared_without_torchs_own_answers():

@@ -4,7 +4,7 @@ import pytest
 
 from repro_track.errors import UsageError
 from repro_track.record.redaction import WITHHELD
-from repro_track.record.schema import Cost, GlobalGenerator, Unavailable
+from repro_track.record.schema import Cost, GlobalGenerator, OutsideCode, Unavailable
 from repro_track.tracking.assemble import NOTHING, RUNNING, Outcome, assemble_record, name_run, read_outcome
 from repro_track.tracking.call_recorder import Draw
 from repro_track.tracking.generators import Seeding
@@ -140,6 +140,20 @@ def test_a_run_of_nothing_cannot_be_replayed(assemble, record):
     assert assemble(kept=Kept(calls=list(record.calls))).replayable.yes
     assert assemble(kept=Kept(outputs=list(record.outputs))).replayable.yes
     assert assemble(Outcome("failed", "words"), kept=Kept()).replayable.reasons == ("the run is failed",)
+
+
+def test_code_from_outside_that_is_not_kept_is_a_reason(assemble, record):
+    """Code that ran and is not kept keeps a run from being replayed, also that of a config; kept code does not."""
+
+    def judge(left_out):
+        one = OutsideCode(name="loose", path="/lib/loose.py", sha256="0" * 64, left_out=left_out)
+        source = record.source.model_copy(update={"outside": (one,)})
+        return assemble(
+            seen=Seen(record.environment, source, record.numerics, record.seeds.global_generators)
+        ).replayable
+
+    assert judge(None).yes
+    assert judge("too large").reasons == ("its code loose ran from /lib/loose.py and is not kept: too large",)
 
 
 def test_only_a_finished_run_is_replayable(assemble):

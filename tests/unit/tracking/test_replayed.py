@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import sys
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from repro_track.errors import ReplayError
 from repro_track.media.inputs import keep_inputs
 from repro_track.record.choice import Choice, Focus
 from repro_track.record.handover import Handover, SecondCall, Settings
-from repro_track.record.schema import WeightFile
+from repro_track.record.schema import OutsideCode, WeightFile
 from repro_track.tensors.host import save_tensors
 from repro_track.tracking.replayed import OtherBlock, Replayed, ReplayedBlock, find_replayed
 
@@ -49,7 +48,7 @@ def test_nothing_is_put_back_in_an_ordinary_run(make_options):
     with replayed.restored_schedulers(pipe, call=0):
         assert pipe.scheduler is type(pipe).scheduler
     assert (replayed.settings, replayed.replay_of, replayed.is_replay) == (Settings(), None, False)
-    assert replayed.list_foreign_modules() == []
+    assert replayed.list_foreign_code(None) == []
 
 
 def test_an_ordinary_run_draws_its_seed():
@@ -225,15 +224,29 @@ def test_inputs_come_back_where_they_were_files(make_replayed, record):
     assert replayed.restore_arguments({"prompt": "b"}, call=5) == {"prompt": "b"}
 
 
-def test_a_module_of_the_clone_is_named(make_replayed, tmp_path, monkeypatch):
-    """A module that came from the clone is named; one that did not, or where nothing was restored elsewhere, is not."""
-    foreign = type(sys)("planted_module")
-    foreign.__file__ = str(tmp_path / "clone" / "planted_module.py")
-    monkeypatch.setitem(sys.modules, "planted_module", foreign)
-    found = make_replayed(settings=Settings(foreign=str(tmp_path / "clone"))).list_foreign_modules()
-    assert [one.partition(" ")[0] for one in found] == ["planted_module"]
-    assert make_replayed(settings=Settings(foreign=str(tmp_path / "other"))).list_foreign_modules() == []
-    assert make_replayed().list_foreign_modules() == []
+def test_code_that_is_not_what_was_recorded_is_named(make_replayed, record):
+    """Code from outside of the source is named where it is another one, or was not there when the run was recorded; the
+    recorded one is not, and neither is any where the present code is asked for. Where nobody had looked for it, what
+    came from the clone is named."""
+
+    def see(digest, *, path="/lib/loose.py", name="loose"):
+        return record.source.model_copy(update={"outside": (OutsideCode(name=name, path=path, sha256=digest),)})
+
+    known = make_replayed(expected=record.model_copy(update={"source": see("0" * 64)}))
+    assert known.list_foreign_code(see("0" * 64)) == []
+    assert known.list_foreign_code(see("0" * 64, path="/elsewhere/loose.py")) == []
+    (edited,) = known.list_foreign_code(see("1" * 64))
+    (other,) = known.list_foreign_code(see("0" * 64, name="other", path="/clone/other.py"))
+    assert ("loose" in edited, "/clone/other.py" in other) == (True, True)
+    left = make_replayed(expected=known._handover.expected, choice=Choice(frozenset({"code"})))
+    assert left.list_foreign_code(see("1" * 64)) == []
+
+    assert record.source.outside is None
+    old = make_replayed(settings=Settings(foreign="/clone"))
+    assert old.list_foreign_code(see("1" * 64)) == []
+    assert len(old.list_foreign_code(see("1" * 64, path="/clone/loose.py"))) == 1
+    assert make_replayed().list_foreign_code(see("1" * 64, path="/clone/loose.py")) == []
+    assert old.list_foreign_code(record.source) == []
 
 
 def test_second_calls_are_left_where_there_were_some(make_replayed, record, tmp_path):

@@ -1,0 +1,96 @@
+"""Which files of code this process has executed: what it imports, and what it reads and executes itself.
+
+Python tells it by its audit events, from the import of this package on. A hook stays until the process ends; it only
+adds names to sets, never reads a file, and never fails.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+_LIMIT = 20_000
+"""So many names are kept of each kind: enough for every program, and no leak in one that opens files for days."""
+
+_executed: set[str] = set()
+_opened: set[str] = set()
+_compiled: set[tuple[int, int]] = set()
+_is_watching = False
+
+
+def watch_execution() -> None:
+    """Begin to note which files are executed, once in a process."""
+    global _is_watching
+    if not _is_watching:
+        _is_watching = True
+        sys.addaudithook(_note)
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open":
+        if type(arguments[0]) is str and len(_opened) < _LIMIT:
+            _opened.add(arguments[0])
+    elif event == "exec":
+        if type(arguments[0]) is CodeType and len(_executed) < _LIMIT:
+            _executed.add(arguments[0].co_filename)
+    elif event == "compile":
+        text, name = arguments
+        # a file's own name is noted when it is executed; `<string>` says nothing of where the text is from
+        is_named = isinstance(name, str) and not name.startswith("<")
+        if isinstance(text, (str, bytes)) and text and not is_named and len(_compiled) < _LIMIT:
+            _compiled.add(_mark(text))
+
+
+def _mark(text: str | bytes) -> tuple[int, int]:
+    """Return what a text is known again by: its length and hash."""
+    content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return len(content), hash(content)
+
+
+def list_executed() -> dict[Path, str | None]:
+    """List the files whose code this process has executed, with the name of the module; `None`: it is none.
+
+    These are the modules that are loaded, what was executed under its file's name, what was read from a file and
+    executed as text, and what the main module holds of code that was loaded before this package was.
+    """
+    found: dict[Path, str | None] = {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name != "__main__" and isinstance(file, str) and file:
+            found.setdefault(Path(os.path.abspath(file)), name)
+    others = {name for name in _executed if os.path.isabs(name)} | _list_held() | _list_read()
+    for file in sorted(others):
+        path = Path(os.path.abspath(file))
+        if path not in found and path.is_file():
+            found[path] = None
+    return found
+
+
+def _list_held() -> set[str]:
+    """List the files of what the main module holds: modules that are not registered, functions, classes."""
+    found = set()
+    for value in list(vars(sys.modules["__main__"]).values()):
+        if isinstance(value, ModuleType):
+            found.add(getattr(value, "__file__", None))
+        members = list(vars(value).values()) if isinstance(value, type) else [value]
+        found |= {one.__code__.co_filename for one in members if isinstance(one, FunctionType)}
+    return {name for name in found if isinstance(name, str) and os.path.isabs(name)}
+
+
+def _list_read() -> set[str]:
+    """List the files that were opened, and whose whole text was then executed."""
+    lengths = {length for length, _ in _compiled}
+    found = set()
+    for name in list(_opened):
+        try:
+            # text that was read with the line ends of Windows is shorter
+            if os.path.isfile(name) and (name.endswith(".py") or os.stat(name).st_size in lengths):
+                content = Path(name).read_bytes()
+                if {_mark(content), _mark(content.replace(b"\r\n", b"\n"))} & _compiled:
+                    found.add(os.path.abspath(name))
+        except OSError:
+            continue
+    return found
