@@ -130,8 +130,11 @@ def make_source_plan(source: Source, *, places: Sequence[Path]) -> SourcePlan | 
     inside = []
     for number, inner in enumerate(source.submodules, start=1):
         _check_path(inner.path)
-        inside.append(_plan_tree(inner, places=[top / inner.path for top in tops], path=inner.path, number=number))
-    referred = tuple((one, _find_referred(one, tops=tops)) for one in source.referred)
+        near = [top / inner.path for top in tops] + _list_absorbed(tops, path=inner.path)
+        inside.append(_plan_tree(inner, places=near, path=inner.path, number=number))
+    paths = ["", *(inner.path for inner in source.submodules)]
+    stores = _list_lfs_stores([top / path for top in tops for path in paths]) if source.referred else []
+    referred = tuple((one, _find_referred(one, tops=tops, stores=stores)) for one in source.referred)
     for one, found in referred:
         if found is None and one.why != "ignored":
             raise ReplayError(
@@ -187,15 +190,25 @@ def _check_path(path: str) -> None:
         raise RefusedError(f"the recorded source has {path!r} in it", expected="a path inside the repository")
 
 
-def _find_referred(one: ReferredFile, *, tops: Sequence[Path]) -> str | None:
-    """Find a file of which the digest alone was kept: where it lay, or in the clone's store of git LFS."""
+def _list_absorbed(tops: Sequence[Path], *, path: str) -> list[Path]:
+    """List the git folders that a submodule leaves in its outer repository when it is not checked out any more."""
+    clones = [clone for top in tops if isinstance(clone := find_clone(top), Clone)]
+    return [clone.common / "modules" / path for clone in clones]
+
+
+def _list_lfs_stores(places: Sequence[Path]) -> list[Path]:
+    """List the folders in which git LFS keeps contents by their digests."""
+    clones = [clone for place in places if place.is_dir() and isinstance(clone := find_clone(place), Clone)]
+    return [clone.common / (clone.get("lfs.storage") or "lfs") / "objects" for clone in clones]
+
+
+def _find_referred(one: ReferredFile, *, tops: Sequence[Path], stores: Sequence[Path]) -> str | None:
+    """Find a file of which the digest alone was kept: where it lay, or in a store of git LFS."""
     _check_path(one.path)
     if not re.fullmatch(r"[0-9a-f]{64}", one.sha256):
         raise RefusedError(f"the recorded digest of {one.path} is {one.sha256!r}", expected="a sha256")
     candidates = [top / one.path for top in tops]
     if one.why == "lfs":
-        clones = [find_clone((top / one.path).parent) for top in tops if (top / one.path).parent.is_dir()]
-        stores = [clone.common / "lfs" / "objects" for clone in clones if isinstance(clone, Clone)]
         candidates += [store / one.sha256[:2] / one.sha256[2:4] / one.sha256 for store in stores]
     for path in candidates:
         if path.is_file() and path.stat().st_size == one.size_bytes and _digest(path) == one.sha256:

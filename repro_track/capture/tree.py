@@ -544,6 +544,9 @@ def _prove(
     for kind, change in tree.changes.items():
         if isinstance(change, Unavailable):
             return Unavailable(unavailable=f"the {kind} changes were not kept: {change.unavailable}")
+    encrypted = [one.path for one in tree.referred if one.why == "encrypted"]
+    if commit and not (tree.changes or encrypted):
+        return bench.run("rev-parse", f"{commit}^{{tree}}").strip()
     present, kept = bench.folder / "present", bench.folder / "kept"
     if bench.index.is_file():
         shutil.copy2(bench.index, present)
@@ -554,11 +557,10 @@ def _prove(
     compose_index(bench, commit=commit, changes=tree.changes, kept=wanted.folder, index=kept)
     files = bench.folder / "files"
     names = unpack_kept(tree.changes, kept=wanted.folder, target=files)
-    for one in tree.referred:
-        if one.why == "encrypted":
-            (files / one.path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(bench.root / one.path, files / one.path)
-            names.append(one.path)
+    for name in encrypted:
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(bench.root / name, files / name)
+        names.append(name)
     again = hash_tree(bench, index=kept, names=names, root=files)
     if ran != again:
         return Unavailable(unavailable=f"the commit and the kept changes give tree {again}, and {ran} ran")

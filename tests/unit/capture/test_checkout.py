@@ -144,6 +144,19 @@ def test_a_submodule_of_an_older_record_comes_from_where_gitmodules_says(git, tm
     assert (restore(git, tmp_path, source, name="again") / "a sub" / "kept.txt").is_file()
 
 
+def test_a_submodule_that_is_not_checked_out_any_more_comes_from_the_clone(git, tmp_path):
+    """A submodule that was given up since, and whose remote is gone, comes from what the clone has kept of it."""
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "--quiet", git.root, other], check=True)
+    git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "a sub")
+    git("commit", "--quiet", "-m", "submodule")
+    (git.root / "a sub" / "new.py").write_text("1\n")
+    source = capture(git, tmp_path)
+    git("submodule", "--quiet", "deinit", "--force", "a sub")
+    shutil.rmtree(other)
+    assert (restore(git, tmp_path, source) / "a sub" / "new.py").read_text() == "1\n"
+
+
 def test_a_tree_of_an_older_record_is_proven_by_its_old_hash(git, tmp_path):
     """Before schema 4 the hash of a tree was that of the files as git would store them: a tree that has it is
     accepted, one that has neither is not."""
