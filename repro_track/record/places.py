@@ -132,7 +132,7 @@ _ROWS = (
     # of records before schema 4: a digest with the working directory in it
     Row(r"numerics\.(state|requested|changed)\.compile_config", None),
     # causes, the likeliest first
-    Row(r"seeds\.(root|images.*|.*initial_seed|.*state_before|.*device)", "seed", "seeds"),
+    Row(r"seeds\.(root|earlier.*|images.*|.*initial_seed|.*state_before|.*device)", "seed", "seeds"),
     Row(r"config\.resolved\.(seeds?|num_images|generator|noise)|calls\.\d+\.noise", "seed"),
     Row(r"calls\.\d+\.components\.\w+\.(weights\..*|memory_xxh3|commit|repo_id)", "weights", "weights"),
     Row(r"calls\.\d+\.(adapter_files|other_weights)\..*sha256", "weights", "weights"),

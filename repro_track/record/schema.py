@@ -196,6 +196,9 @@ class Seeds(Part):
 
     `closed`: every random draw that an output depends on came from a recorded generator: no pipeline drew from a global
     one while it was called, nor the code around the calls where it has outputs of its own.
+
+    `earlier` has the root seeds that blocks before this one drew from entropy, by their ordinal in the same process: a
+    replay runs them with these, since what they made may be used in this one.
     """
 
     root: int
@@ -204,6 +207,7 @@ class Seeds(Part):
     generators: tuple[Generator, ...] = ()
     global_generators: tuple[GlobalGenerator, ...] = ()
     closed: bool = True
+    earlier: dict[str, int] = {}
 
 
 class Numerics(Part):

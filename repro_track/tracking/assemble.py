@@ -191,6 +191,7 @@ def _make_seeds(seeding: Seeding, *, seen: Seen, kept: Kept) -> Seeds:
         root=seeding.root,
         origin=seeding.origin,
         images=list_seeds(seeding, kept=kept),
+        earlier=dict(seeding.earlier),
         generators=tuple(kept.generators),
         global_generators=tuple(_say_who_drew(one, kept) for one in seen.global_generators),
         closed=not any(one.moved and (one.name in kept.draws or kept.has_own) for one in seen.global_generators),

@@ -8,9 +8,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from repro_track.capture.hydra import read_hydra_overrides
 from repro_track.config.schema import check_seed
 from repro_track.determinism.generators import GeneratorWatch, make_generators, make_image_seeds
 from repro_track.errors import UsageError
@@ -33,23 +34,39 @@ class Seeding:
         origin: whether somebody gave it.
         images: the seed of each image of the last call for which generators were made; before one, of the first image.
         passed_on: the generators that every later stage goes on with; empty where the calls are no stages.
+        earlier: the root seeds that blocks before this one drew from entropy, by ordinal.
     """
 
     root: int
     origin: SeedOrigin
     images: tuple[int, ...]
     passed_on: tuple[torch.Generator, ...] = ()
+    earlier: Mapping[str, int] = field(default_factory=dict)
 
 
-def begin_seeding(options: Options, *, replayed: Replayed) -> Seeding:
+_drawn: dict[tuple[str, ...], dict[str, int]] = {}
+"""The root seeds that the blocks of this process drew from entropy: those of each job of a Hydra app by themselves."""
+
+
+def begin_seeding(options: Options, *, replayed: Replayed, ordinal: int = 0) -> Seeding:
     """Choose the root seed: the one given; the first of an explicit list; a replay's recorded one; else entropy.
+
+    Args:
+        options: the run's.
+        replayed: what a replay puts back.
+        ordinal: which block of the process this is; the run of a config is the only one of its command.
 
     Raises:
         UsageError: a seed beyond 32 bits, or an empty list of seeds.
     """
     seeds = options.seeds
     root, origin = _choose_root(options.seed, seeds=seeds, replayed=replayed)
-    return Seeding(root, origin, make_image_seeds(root, num_images=len(seeds or ()) or 1, seeds=seeds))
+    drawn = {} if options.is_config else _drawn.setdefault(tuple(read_hydra_overrides() or ()), {})
+    earlier = dict(drawn)
+    if origin == "entropy":
+        drawn[str(ordinal)] = root
+    images = make_image_seeds(root, num_images=len(seeds or ()) or 1, seeds=seeds)
+    return Seeding(root, origin, images, earlier=earlier)
 
 
 def _choose_root(seed: int | None, *, seeds: Sequence[int] | None, replayed: Replayed) -> tuple[int, SeedOrigin]:

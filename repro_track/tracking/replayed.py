@@ -20,8 +20,9 @@ from repro_track.errors import ReplayError
 from repro_track.media.inputs import restore_inputs
 from repro_track.pipelines.build import build_recorded_scheduler
 from repro_track.record.handover import Handover, SecondCall, Settings
-from repro_track.record.names import name_call, name_global
+from repro_track.record.names import RECORD_NAME, name_call, name_global
 from repro_track.record.places import name_numeric
+from repro_track.record.reading import read_record
 from repro_track.record.schema import Component, SeedOrigin, Source, WeightFile
 from repro_track.record.seeds import list_call_generators
 from repro_track.tensors.host import load_tensors
@@ -115,13 +116,18 @@ class Replayed:
 
 
 class OtherBlock(Replayed):
-    """Another `track()` block than the replayed one, in the child of a replay: it runs as it does, and leaves its files
+    """Another `track()` block than the replayed one, in the child of a replay: it runs as it did, and leaves its files
     to be thrown away."""
 
     is_replay = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, root: int | None = None) -> None:
         self._folder = folder
+        self._root = root
+
+    def choose_root(self) -> tuple[int, SeedOrigin]:
+        """Choose the seed that the block drew when it was recorded, where the record knows it."""
+        return (draw_seed() if self._root is None else self._root), "entropy"
 
     def choose_folder(self, *, record_id: str) -> Path:
         """Choose a folder inside the replay's own."""
@@ -311,7 +317,9 @@ def find_replayed(*, ordinal: int, process: str | None = None) -> Replayed:
         return Replayed()
     handover = Handover.find(folder, ordinal=ordinal, process=process)
     name = "-".join(["other-block", *(process or "").split(), str(ordinal)])
-    return ReplayedBlock(handover) if handover else OtherBlock(folder / name)
+    if handover:
+        return ReplayedBlock(handover)
+    return OtherBlock(folder / name, root=read_record(folder / RECORD_NAME).seeds.earlier.get(str(ordinal)))
 
 
 def _key_weights(

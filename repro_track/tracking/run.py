@@ -64,7 +64,7 @@ class TrackedRun:
         process = None if options.is_config else read_own_process()
         self._replayed = find_replayed(ordinal=self._ordinal, process=process)
         self._options = self._replayed.adjust(options)
-        self._seeding = begin_seeding(self._options, replayed=self._replayed)
+        self._seeding = begin_seeding(self._options, replayed=self._replayed, ordinal=self._ordinal)
         self._store_uri = resolve_store_uri(options.store)
         self.record_id = make_record_id()
         self.seed = self._seeding.root

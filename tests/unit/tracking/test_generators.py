@@ -1,13 +1,17 @@
 """Promises of generators.py: each image has its own seed and generator, and nobody's generator is replaced."""
 
+import dataclasses
+
 import pytest
 import torch
 
+import repro_track.tracking.generators as module
 from repro_track.determinism.generators import SEED_LIMIT
 from repro_track.errors import UsageError
 from repro_track.record.choice import Choice
+from repro_track.record.handover import Handover
 from repro_track.tracking.generators import begin_seeding, watch_generators
-from repro_track.tracking.replayed import Replayed
+from repro_track.tracking.replayed import Replayed, find_replayed
 
 
 class TakesSeveral:
@@ -134,3 +138,26 @@ def test_the_generator_of_a_state_goes_on_as_its_copy(make_options):
         )
         assert (watch.made_by, watch.seeds) == (maker, [seed])
         assert watch.generators[0] is not own
+
+
+def test_what_blocks_before_drew_is_known(make_options, record, monkeypatch):
+    """Each block knows the seeds that those before it drew, and not its own or one that was given; a replay gives them
+    to those blocks again, and draws where the record knows none. The run of a config has none before it."""
+    monkeypatch.setattr(module, "_drawn", {})
+    first = begin_seeding(make_options(), replayed=Replayed(), ordinal=4)
+    begin_seeding(make_options(seed=8), replayed=Replayed(), ordinal=5)
+    third = begin_seeding(make_options(), replayed=Replayed(), ordinal=6)
+    fourth = begin_seeding(make_options(seed=8), replayed=Replayed(), ordinal=7)
+    assert (first.earlier, third.earlier) == ({}, {"4": first.root})
+    assert fourth.earlier == {"4": first.root, "6": third.root}
+    config = dataclasses.replace(make_options(), is_config=True)
+    assert begin_seeding(config, replayed=Replayed(), ordinal=0).earlier == {}
+    assert "0" not in begin_seeding(make_options(), replayed=Replayed(), ordinal=8).earlier
+
+
+def test_an_earlier_block_of_a_replay_has_its_seed_again(make_record, tmp_path, monkeypatch):
+    """In the child of a replay, a block before the replayed one begins with the seed that it had drawn."""
+    Handover(tmp_path, make_record({"command.ordinal": -1, "seeds.earlier": {"4": 77}})).write()
+    monkeypatch.setenv("REPRO_TRACK_REPLAY", str(tmp_path))
+    assert find_replayed(ordinal=4).choose_root() == (77, "entropy")
+    assert find_replayed(ordinal=5).choose_root()[0] != find_replayed(ordinal=5).choose_root()[0]
