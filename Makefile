@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 TREES ?= 300
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-unit check test-slow test-pipelines test-lookup conformance check-conformance test-restore test-trees test-emulated test-hub test-gpu examples bench docs clean
+.PHONY: help demo test test-unit check test-slow test-pipelines test-lookup conformance check-conformance test-restore trees test-emulated test-hub test-gpu examples bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -67,7 +67,7 @@ check-conformance: $(VENV)/.installed-dev  ## the same, compared with the table
 test-restore: $(VENV)/.installed-dev  ## replays in restored code and packages, planted causes, hostile records; 10 minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m restore
 
-test-trees: $(VENV)/.installed-dev  ## random git trees through capture and restore; TREES=1000 takes 15 minutes
+trees: $(VENV)/.installed-dev  ## random git trees through capture and restore; TREES=1000 takes 15 minutes
 	@REPRO_TRACK_TREES=$(TREES) $(BIN)/python -m pytest --quiet -n 2 tests/unit/capture/test_tree.py -k any_tree
 
 test-emulated: $(VENV)/.installed-dev  ## determinism=portable on two emulated processors; needs qemu-user

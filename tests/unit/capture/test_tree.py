@@ -20,7 +20,7 @@ from tests.unit.capture.random_trees import RandomTree, list_tree
 from tests.unit.capture.trees import capture, restore
 
 TREES = int(os.environ.get("REPRO_TRACK_TREES", "100"))
-"""How many random trees are tried: `make test-trees TREES=1000`."""
+"""How many random trees are tried: `make trees TREES=1000`."""
 SHARES = 10
 QUICK = 2
 """So many shares of them are tried with the other unit tests, the others by `make test-restore`."""
