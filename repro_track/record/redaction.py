@@ -7,6 +7,7 @@ was removed: a withheld value is `WITHHELD`, and its place is reported.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -57,18 +58,30 @@ def redact_words(words: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     >>> redact_words(["--api-key", "abc", "hub.token=xyz", "seed=3"])
     ('--api-key', '***withheld***', 'hub.token=***withheld***', 'seed=3')
     """
-    kept: list[str] = []
+    return tuple(kept for kept, _ in _look_at_words(words))
+
+
+def list_secret_words(words: list[str] | tuple[str, ...]) -> list[str]:
+    """List the words of a command line, or their values, that are secrets for the option before them.
+
+    >>> list_secret_words(["--api-key", "abc", "hub.token=xyz", "seed=3"])
+    ['abc', 'xyz']
+    """
+    return [secret for _, secret in _look_at_words(words) if secret is not None]
+
+
+def _look_at_words(words: list[str] | tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
+    """Return for each word what is kept of it, and the secret that it is or has for its name."""
     option = ""
     for word in words:
         key, equals, value = word.partition("=")
         if option and not word.startswith("--") and is_secret(option, word):
-            kept.append(WITHHELD)
+            yield WITHHELD, word
         elif equals and value[:1] not in ("{", "[") and is_secret(key, value):
-            kept.append(f"{key}={WITHHELD}")
+            yield f"{key}={WITHHELD}", value
         else:
-            kept.append(_redact_nested(word))
+            yield _redact_nested(word), None
         option = word if word.startswith("-") and not equals else ""
-    return tuple(kept)
 
 
 def redact_tree(value: Any, *, place: str = "") -> tuple[Any, tuple[str, ...]]:

@@ -190,7 +190,8 @@ def is_secret(name: str, value: str) -> bool:
     (True, False, False)
     """
     suspicion = judge_name(name)
-    if suspicion is Suspicion.NONE or is_reference(value):
+    is_folder = name.lower().endswith("pwd") and value.startswith(("/", "~"))  # $PWD is the working directory
+    if suspicion is Suspicion.NONE or is_reference(value) or is_folder:
         return False
     return suspicion is Suspicion.SURE or looks_random(value)
 

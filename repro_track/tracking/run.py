@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from repro_track.capture.command import capture_command, count_block, make_config_command, read_own_process
 from repro_track.capture.hash_order import list_hash_cautions
+from repro_track.capture.known import read_known_secrets
 from repro_track.capture.launch import read_launch_key
 from repro_track.capture.machine import read_user
 from repro_track.config.locations import resolve_store_uri
@@ -30,6 +31,7 @@ from repro_track.pipelines.call import make_call
 from repro_track.pipelines.recognise import take_pipeline
 from repro_track.record.redaction import redact_text
 from repro_track.record.schema import Command, RunRecord, WeightFile, make_record_id
+from repro_track.record.secret_forms import knowing
 from repro_track.report.markdown import render_description
 from repro_track.store.messages import Address
 from repro_track.store.outbox import Outbox
@@ -91,6 +93,7 @@ class TrackedRun:
         self._state = "open"
         self._watch.restart()
         try:
+            self._stack.enter_context(knowing(read_known_secrets()))
             self._folder.make()
             self._command = (
                 make_config_command()

@@ -22,6 +22,7 @@ import numpy as np
 import repro_track as rt
 config = {
     "hub": {"accessToken": sys.argv[2], "secret": ["planted-config-value"]}, "note": sys.argv[3],
+    "told": os.environ["HF_TOKEN"], "said": "it is " + sys.argv[2],
     "url": "https://me:planted-config-value@host/?sig=planted-config-value", sys.argv[3]: 1,
 }
 try:
@@ -86,7 +87,7 @@ def test_no_planted_secret_is_kept(leaky_run, home):
 def test_the_withheld_is_reported(leaky_run, read_record):
     """What was withheld is said: where in the config, which file, which change, and that the run cannot be replayed."""
     record = read_record(leaky_run.run_id)
-    assert {"hub.accessToken", "hub.secret.0", "url", "note"} <= set(record.config.withheld)
+    assert {"hub.accessToken", "hub.secret.0", "url", "note", "told", "said"} <= set(record.config.withheld)
     assert record.source.remote == "https://host.example/a.git"
     assert ".env" in record.source.left_out
     assert any("untracked" in str(change) or "secret" in str(change) for change in record.source.changes.values())

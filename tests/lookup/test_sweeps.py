@@ -60,6 +60,11 @@ def test_the_sheet_has_every_picture_in_order(swept, env):
             assert sheet.crop((left, top, left + side, top + side)).tobytes() == picture.convert("RGB").tobytes()
 
 
+def test_no_copy_of_the_whole_config_is_left(swept, env):
+    """Hydra's own copy of a sweep's config, with every secret of the command in clear, is not in the data folder."""
+    assert not list(Path(env["REPRO_TRACK_HOME"]).rglob("multirun.yaml"))
+
+
 def test_a_member_replays_alone(swept, cli, env):
     """A member is a run like any other, by its own id."""
     assert cli("replay", swept.out.split()[3], env=env).out.strip() == "bit-exact"

@@ -98,7 +98,7 @@ def test_ordinary_trees_stay():
         "placeholder_token": "<cat>", "initializer_token": "toy", "pad_token_id": 1, "eos_token": "</s>",
         "use_cls_token": "x", "max_tokens": 77, "token_merging": 0.5, "negative_prompt_key": "a", "keyboard": "b",
         "special_tokens": ["[PAD]"], "image_key": "jpg", "tokenizer": "clip", "prompt": "a key in a lock",
-        "hub": {"token": "${oc.env:HF_TOKEN}"}, "sha256": "0f" * 32, "revision": "0f" * 20,
+        "pwd": "/home/me", "hub": {"token": "${oc.env:HF_TOKEN}"}, "sha256": "0f" * 32, "revision": "0f" * 20,
     }  # fmt: skip
     assert redact_tree(tree) == (tree, ())
 
