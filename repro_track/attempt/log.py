@@ -18,7 +18,8 @@ from repro_track.compare.findings import Findings
 from repro_track.media.kinds import get_kind
 from repro_track.media.picture import make_contact_sheet, read_picture
 from repro_track.record.choice import render_options
-from repro_track.record.names import PREVIEW_NAME, REPORT_NAME, SIDE_BY_SIDE_NAME
+from repro_track.record.handover import Settings
+from repro_track.record.names import PREVIEW_NAME, REPORT_NAME, SIDE_BY_SIDE_NAME, find_image
 from repro_track.record.schema import RunRecord
 from repro_track.report.markdown import render_description, render_variation_description
 from repro_track.report.page import render_replay_page, render_run_page
@@ -83,11 +84,12 @@ def _write_report(folder: Path, page: str, comparison: Comparison, findings: Fin
 def log_variation(outcome: Outcome, run: StoredRun, *, store: Store) -> None:
     """Log a variation as a run of its own that points at the recorded one, with a picture of both side by side."""
     found, folder = outcome.attempt.found, outcome.attempt.handover.result_folder
-    first_id, changes = found.address, " ".join(outcome.attempt.handover.settings.changes)
+    first_id, changes = found.address, render_changes(outcome.attempt.handover.settings)
     page = render_run_page(outcome.actual, run_id=run.run_id, folder=folder)
     _write_report(folder, page, outcome.comparison)
-    load_into(found, PREVIEW_NAME, outcome.attempt.recorded_folder / PREVIEW_NAME)
-    pair = [outcome.attempt.recorded_folder / PREVIEW_NAME, folder / PREVIEW_NAME]
+    name = _choose_picture(found.record, image=outcome.attempt.handover.settings.focus.image)
+    load_into(found, name, outcome.attempt.recorded_folder / name)
+    pair = [outcome.attempt.recorded_folder / name, folder / PREVIEW_NAME]
     if all(path.is_file() for path in pair):
         pictures = [read_picture(path).pixels for path in pair]
         sheet = make_contact_sheet(pictures, labels=["recorded", to_printable(changes, limit=60)], columns=1)
@@ -99,6 +101,21 @@ def log_variation(outcome: Outcome, run: StoredRun, *, store: Store) -> None:
         description=render_variation_description(outcome.actual, run_id=run.run_id, of=first_id, changes=changes),
         tags=make_variation_tags(first_id, changes=changes),
     )
+
+
+def render_changes(settings: Settings) -> str:
+    """Render what a variation changes, and of which image alone, as words."""
+    return " ".join([*([str(settings.focus)] if settings.focus.image is not None else []), *settings.changes])
+
+
+def _choose_picture(record: RunRecord, *, image: int | None) -> str:
+    """Choose the file of a run that is shown beside its variation: that of the one image, else the sheet of all."""
+    files = [
+        one.file
+        for one in record.outputs
+        if one.file and get_kind(one.kind).is_picture and image is not None and find_image(one.name) == image
+    ]
+    return files[0] if files else PREVIEW_NAME
 
 
 def log_failure(attempt: Attempt, actual: RunRecord, *, store: Store, run: StoredRun) -> None:

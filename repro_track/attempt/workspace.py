@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro_track.attempt.alone import make_alone, say_alone
 from repro_track.attempt.plan import ReplayPlan, make_plan
 from repro_track.config.locations import data_folder
 from repro_track.lookup.found import FoundRun
@@ -70,6 +71,7 @@ def prepared(found: FoundRun, *, choice: Choice, settings: Settings | None = Non
     Raises:
         ReplayError: there is nothing that could be started; the source or a weight file cannot be had.
         RefusedError: a value in the record that git could take for something else.
+        UsageError: an image of a batch is to be varied that cannot be made alone.
     """
     base = _base_folder()
     base.mkdir(parents=True, exist_ok=True)
@@ -77,6 +79,10 @@ def prepared(found: FoundRun, *, choice: Choice, settings: Settings | None = Non
         folder = Path(name)
         settings = settings or Settings()
         plan = make_plan(found.record, folder=folder, choice=choice)
+        expected, image = found.record, settings.focus.image
+        if settings.changes and image is not None:
+            expected = make_alone(found.record, image=image)
+            plan = dataclasses.replace(plan, notes=(*plan.notes, say_alone(found.record, image=image)))
         if settings.changes and found.record.command.is_hydra:
             given = [word for word in plan.argv if not is_given_back(word, changes=settings.changes)]
             plan = dataclasses.replace(plan, argv=(*given, *settings.changes))
@@ -85,4 +91,4 @@ def prepared(found: FoundRun, *, choice: Choice, settings: Settings | None = Non
             plan = dataclasses.replace(plan, variables=variables)
         if plan.code:
             settings = dataclasses.replace(settings, foreign=str(found.record.source.repository))
-        yield Attempt(found, Handover(folder, found.record, choice, settings), plan)
+        yield Attempt(found, Handover(folder, expected, choice, settings), plan)

@@ -6,13 +6,13 @@ It never runs a logged run, and never loads torch.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from repro_track.config.locations import is_web_url
 from repro_track.errors import ReproTrackError, UsageError
 from repro_track.lookup.found import FoundRun, open_store
-from repro_track.lookup.from_picture import find_picture
+from repro_track.lookup.from_picture import find_picture, identify_output
 from repro_track.record.reading import read_record
 from repro_track.store import ledger
 from repro_track.store.client import Store
@@ -58,7 +58,8 @@ def find_run(text: str) -> FoundRun:
     store = open_store()
     if path.suffix and path.is_file():  # a picture
         best = find_picture(text)[0]
-        return _load(best.run, store=store, how=best.how)
+        found = _load(best.run, store=store, how=best.how)
+        return replace(found, output=identify_output(found.record, best, path=path))
     if "/" in text and not is_web_url(text):
         raise UsageError(f"{text} is not there", expected="a picture or a record.json")
     stored = store.find_run(text)

@@ -23,7 +23,8 @@ from repro_track.tensors.host import HostTensor, load_tensors
 class FoundRun:
     """A record and where it is: in a store, in a folder, or not looked up yet (`None`: not known).
 
-    `run_id`, `link` and `stored` are MLflow's; `how` says by what a picture's run was found.
+    `run_id`, `link` and `stored` are MLflow's; `how` says by what a picture's run was found, `output` which of its
+    outputs that picture is (`None`: not known).
     """
 
     record: RunRecord
@@ -33,6 +34,7 @@ class FoundRun:
     stored: StoredRun | None = None
     folder: Path | None = None
     how: str | None = None
+    output: str | None = None
 
     @property
     def address(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from repro_track.lookup.found import open_store
 from repro_track.media.perceptual_hash import BITS, LIMIT, hash_views, measure_distances
 from repro_track.media.picture import FoundPicture, read_picture
 from repro_track.media.sound_and_video import VIDEO_SUFFIXES, read_record_id
+from repro_track.record.schema import RunRecord
 from repro_track.store.client import Store
 from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import (
@@ -33,11 +34,12 @@ from repro_track.tensors.digests import digest_tensor
 @dataclass(frozen=True)
 class Match:
     """A run that made a picture, or one that looks like it; `how` says in words by what it was found. `distance` is
-    that of the perceptual hashes, in bits."""
+    that of the perceptual hashes, in bits. `output` is which of the run's outputs it is, where that is known."""
 
     run: StoredRun
     how: str
     distance: int = 0
+    output: str | None = None
 
 
 def find_picture(text: str) -> list[Match]:
@@ -61,6 +63,7 @@ def find_picture(text: str) -> list[Match]:
         # a JPEG's never are what was digested
         is_changed = path.suffix.lower() in (".png", ".webp") and picture.pixels_sha256 not in digests
         matches = _find_id(store, picture.record_id, digest=picture.pixels_sha256, is_changed=is_changed)
+        matches = [replace(match, output=picture.output or match.output) for match in matches]
         matches = matches or _find_pixels(store, digests) or _find_likeness(store, picture)
     if not matches:
         raise UsageError(
@@ -70,6 +73,15 @@ def find_picture(text: str) -> list[Match]:
     return matches
 
 
+def identify_output(record: RunRecord, match: Match, *, path: Path) -> str | None:
+    """Identify which output of a run a picture is: by what is embedded in it, by its pixels, by likeness; else by the
+    name that its file has. `None`: it cannot be told."""
+    names = {output.name for output in record.outputs}
+    if match.output in names:
+        return match.output
+    return next((name for name in names if re.fullmatch(rf"{re.escape(name)}(?!\.?\d).*", path.name)), None)
+
+
 def _find_id(store: Store, record_id: str | None, *, digest: str | None, is_changed: bool = False) -> list[Match]:
     """Find by what is embedded. The digest of the pixels goes first: it is in the tag's key, which has an index."""
     if record_id is None or not re.fullmatch(r"[0-9a-f]{32}", record_id):
@@ -77,14 +89,15 @@ def _find_id(store: Store, record_id: str | None, *, digest: str | None, is_chan
     runs = store.find_by_tag(name_pixels_tag(digest)) if digest and re.fullmatch(r"[0-9a-f]{64}", digest) else []
     runs = [run for run in runs if run.record_id == record_id] or store.find_by_tag(RECORD_ID, record_id)
     how = "by the id in it" + ("; its pixels were changed since" if is_changed else "")
-    return [Match(run, how) for run in runs]
+    name = name_pixels_tag(digest or "")
+    return [Match(run, how, output=run.tags.get(name)) for run in runs]
 
 
 def _find_pixels(store: Store, digests: Sequence[str]) -> list[Match]:
     for digest in digests:
-        runs = store.find_by_tag(name_pixels_tag(digest))
-        if runs:
-            return [Match(run, "by its pixels, which are exactly these") for run in runs]
+        name = name_pixels_tag(digest)
+        if runs := store.find_by_tag(name):
+            return [Match(run, "by its pixels, which are exactly these", output=run.tags.get(name)) for run in runs]
     return []
 
 
@@ -107,6 +120,7 @@ def _find_likeness(store: Store, picture: FoundPicture) -> list[Match]:
             run,
             f"by likeness to {best[run.run_id][0]}: {best[run.run_id][1]} of {BITS} bits differ",
             best[run.run_id][1],
+            best[run.run_id][0],
         )
         for run in store.find_runs_by_id(list(best)[:10])
     ]

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from repro_track.attempt.log import log_failure, log_replay, log_variation, start_run
+from repro_track.attempt.log import log_failure, log_replay, log_variation, render_changes, start_run
 from repro_track.attempt.perform import Outcome, perform_attempt
 from repro_track.attempt.workspace import Attempt, prepared, sweep_workspaces
 from repro_track.capture.hash_order import is_hash_random
@@ -24,7 +24,7 @@ from repro_track.lookup.found import open_store
 from repro_track.record.handover import Settings
 from repro_track.record.withheld import check_withheld
 from repro_track.replay.explain import HASH_ORDER_IS_POSSIBLE, TrialRunner, find_causes, localize, measure_stability
-from repro_track.replay.request import ReplayResult, Request, check_changes, make_focus
+from repro_track.replay.request import ReplayResult, Request, check_changes, choose_image, make_focus
 from repro_track.replay.show import list_what_would_run, print_plan
 from repro_track.replay.trust import check_trust
 from repro_track.report.terminal import open_console, print_comparison, print_diff, print_findings
@@ -103,8 +103,8 @@ def _planned(run: NamedRun, *, request: Request) -> Iterator[tuple[Attempt, Tole
     found = recall_run(run.text) or run.find()
     sweep_workspaces()
     profile = make_tolerance(request.tolerance, recorded=found.record)
-    focus = make_focus(found.record, stage=request.stage, image=request.image)
-    choice = check_changes(found.record, request=request)
+    focus = make_focus(found.record, stage=request.stage, image=choose_image(found, request=request))
+    choice = check_changes(found.record, request=request, image=focus.image)
     settings = Settings(twice=request.twice, focus=focus, changes=request.changes)
     with prepared(found, choice=choice, settings=settings) as attempt:
         yield attempt, profile
@@ -131,7 +131,7 @@ def _start_run(outcome: Outcome, *, store: Store, name: str) -> StoredRun:
 def _conclude_variation(outcome: Outcome, *, request: Request, console: Console) -> ReplayResult:
     """Log a variation and show how far it is from the recorded run."""
     found, store = outcome.attempt.found, open_store()
-    changes = " ".join(outcome.attempt.handover.settings.changes)
+    changes = render_changes(outcome.attempt.handover.settings)
     run = _start_run(outcome, store=store, name=to_printable(f"{found.record.name}, {changes}", limit=200))
     log_variation(outcome, run, store=store)
     print_diff(outcome.comparison, console=console)

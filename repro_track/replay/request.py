@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from repro_track.attempt.alone import has_several_images, make_alone
 from repro_track.compare.comparison import Comparison
 from repro_track.compare.findings import Findings
 from repro_track.compare.verdict import is_good_enough
@@ -30,7 +31,8 @@ class Request:
 
     Which runs: `runs`, by any of their names, or those of an `experiment` that fit `filter_string`. Of each: `choice`
     says what is left as it is now; `stage` and `image` what alone is looked at; `times`, `twice`, `localize` and
-    `explain` look further into the result; `trials` bounds `explain`. `changes` (`KEY=VALUE`) make it a variation.
+    `explain` look further into the result; `trials` bounds `explain`. `changes` (`KEY=VALUE`) make it a variation,
+    of `image` alone if there is one.
     `trusted` and `allowed` are consent to run what this machine did not log. `junit` is a file for the verdicts.
 
     Raises:
@@ -67,11 +69,11 @@ class Request:
             )
         if self.filter_string and not self.experiment:
             raise UsageError("--filter was given without --experiment", expected="both")
-        looks_further = self.stage or self.image is not None or self.times > 1 or self.explain or self.localize
+        looks_further = self.stage or self.times > 1 or self.explain or self.localize
         if self.changes and looks_further:
             raise UsageError(
                 "a variation is a run of its own: there is nothing that it could fall short of",
-                expected="--set without --stage, --image, --times, --explain and --localize",
+                expected="--set without --stage, --times, --explain and --localize",
             )
 
     @classmethod
@@ -152,8 +154,31 @@ class ReplayResult:
         return {**data, "verdict": self.worst} if self.worst else data
 
 
-def check_changes(record: RunRecord, *, request: Request) -> Choice:
-    """Check that a record can be varied as asked, and return the request's choice without what the changes replace.
+def choose_image(found: FoundRun, *, request: Request) -> int | None:
+    """Choose the image that is looked at alone: the one that was asked for; of a variation, the one whose picture named
+    the run. `None`: all, or the only one.
+
+    Raises:
+        UsageError: a picture named a run of several images, and does not say which of them it is.
+    """
+    if not request.changes or request.image is not None:
+        is_only = bool(request.changes) and request.image == 0 and not has_several_images(found.record)
+        return None if is_only else request.image
+    if found.how is None or not has_several_images(found.record):
+        return None
+    image = find_image(found.output or "")
+    if image is None:
+        raise UsageError(
+            f"the picture does not say which image of run {found.address} it is",
+            expected="a picture as it was written, or under the name that it had",
+            advice="name the image: --image K; or give the run's id to vary all of them",
+        )
+    return image
+
+
+def check_changes(record: RunRecord, *, request: Request, image: int | None = None) -> Choice:
+    """Check that a record can be varied as asked, or one image of it, and return the request's choice without what the
+    changes replace.
 
     A variation cannot have the recorded numerics beside another policy, or the recorded weights beside another
     pipeline.
@@ -170,7 +195,8 @@ def check_changes(record: RunRecord, *, request: Request) -> Choice:
             advice="change the script",
         )
     if record.command.is_config:
-        make_changed(decode_config(record.config.resolved), request.changes)
+        one = record if image is None else make_alone(record, image=image)
+        make_changed(decode_config(one.config.resolved), request.changes)
     changed = {change.lstrip("+~").partition("=")[0].partition(".")[0] for change in request.changes}
     labels = {"numerics"} if "determinism" in changed else set()
     labels |= {"weights"} if changed & {"pipeline", "adapters", "stages"} else set()

@@ -31,7 +31,8 @@ def print_plan(attempt: Attempt, *, choice: Choice, console: Console) -> None:
     if attempt.found.how:
         console.print(Text(f"  found     {attempt.found.how}"))
     if alone := str(attempt.handover.settings.focus):
-        console.print(f"  compared  {alone} alone")
+        word = "varied  " if attempt.handover.settings.changes else "compared"
+        console.print(f"  {word}  {alone} alone")
     print_differences(plan.restored, console=console, title="Different here, and restored")
     print_differences(plan.differences, console=console, title="Different here, and it stays")
 

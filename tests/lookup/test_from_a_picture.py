@@ -170,3 +170,25 @@ def test_prompts_travel_only_when_asked(place, cli, tmp_path):
     assert settings["config"]["name"] == "secret-name"
     assert settings["arguments"]["num_inference_steps"] == 2
     assert settings["seeds"] == [21]
+
+
+def test_one_image_of_a_batch_is_varied_alone(cli, digits_run, artifacts, read_record, tmp_path):
+    """The guide's "reuse a good seed" for a batch: the picture alone names the image, under any name; the variation is
+    a run of that image's seed, bit for bit the one that a person would have made with it. `find seed=N` finds both."""
+    picture = tmp_path / "a good one.png"
+    picture.write_bytes((artifacts(digits_run.run_id) / "outputs" / "images.1.png").read_bytes())
+    varied = cli("replay", picture, "--set", "call.num_inference_steps=2")
+    assert varied.code == 0, varied.err
+    assert "image 1 alone, from its seed 4: it begins with the noise that it had in the batch" in varied.err
+    assert "bit for bit" in varied.err
+    by_hand = cli("run", "seed=4", "call.num_inference_steps=2")
+    record, wanted = read_record(varied.run_id), read_record(by_hand.run_id)
+    assert [(one.name, one.seed, one.sha256) for one in record.outputs] == [
+        (one.name, one.seed, one.sha256) for one in wanted.outputs
+    ]
+    assert record.outputs[0].seed == 4
+    original = read_record(digits_run.run_id).outputs
+    assert record.outputs[0].sha256 not in [one.sha256 for one in original]
+    assert varied.run_id in cli("find", "seed=4").out.split()
+    assert digits_run.run_id in cli("find", original[1].sha256).out.split()
+    assert cli("find", "seed=999").code == 2

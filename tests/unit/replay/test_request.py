@@ -12,7 +12,7 @@ from repro_track.compare.verdict import Tolerance
 from repro_track.errors import ExitCode, UsageError
 from repro_track.lookup.found import FoundRun
 from repro_track.record.reading import read_record
-from repro_track.replay.request import ReplayResult, Request, check_changes, make_focus
+from repro_track.replay.request import ReplayResult, Request, check_changes, choose_image, make_focus
 from repro_track.store.stored_run import StoredRun
 
 RECORDS = Path(__file__).parents[2] / "data" / "records"
@@ -31,7 +31,6 @@ WORDS = {
         ({"runs": ("latest",), "filter_string": "params.seed = '1'"}, "without --experiment"),
         ({"runs": ("latest",), "junit": "/no/such/folder/file.xml"}, "its folder is not there"),
         ({"runs": ("latest",), "changes": ("seed=1",), "stage": "base"}, "a run of its own"),
-        ({"runs": ("latest",), "changes": ("seed=1",), "image": 0}, "a run of its own"),
         ({"runs": ("latest",), "changes": ("seed=1",), "times": 2}, "a run of its own"),
         ({"runs": ("latest",), "changes": ("seed=1",), "explain": True}, "a run of its own"),
         ({"runs": ("latest",), "changes": ("seed=1",), "localize": True}, "a run of its own"),
@@ -49,6 +48,7 @@ def test_what_is_inconsistent_is_refused(options, said):
         {"runs": ("latest", "0123456")},
         {"experiment": "golden", "filter_string": "params.seed = '1'", "junit": "file.xml"},
         {"runs": ("latest",), "changes": ("seed=1",), "twice": True},
+        {"runs": ("latest",), "changes": ("seed=1",), "image": 0},
         {"runs": ("latest",), "stage": "base", "image": 0, "times": 2, "explain": True},
     ],
 )
@@ -152,3 +152,31 @@ def test_a_focus_is_a_stage_or_image_of_the_run():
     assert refused.value.expected == "one of 0"
     with pytest.raises(UsageError, match="no image 7"):
         make_focus(RECORD, stage=None, image=7)
+
+
+def test_a_picture_names_the_image_that_is_varied(make_record):
+    """Of several images the one whose picture was given; the one that was asked for goes before; a replay without a
+    change is of all; a picture that does not say which it is, is one message."""
+    record = make_record()
+    varied, image_0 = Request(runs=("x",), changes=("seed=1",)), Request(runs=("x",), changes=("seed=1",), image=0)
+    by_picture = FoundRun(record, run_id="1", how="by the id in it", output="images.1")
+    assert choose_image(by_picture, request=varied) == 1
+    assert choose_image(by_picture, request=image_0) == 0
+    assert choose_image(by_picture, request=Request(runs=("x",))) is None
+    assert choose_image(FoundRun(record, run_id="1"), request=varied) is None
+    with pytest.raises(UsageError, match="does not say which image") as refused:
+        choose_image(FoundRun(record, run_id="1", how="by likeness"), request=varied)
+    assert "--image K" in refused.value.advice
+    single = record.model_copy(update={"outputs": record.outputs[:1]})
+    for request in (varied, image_0):
+        assert choose_image(FoundRun(single, run_id="1", how="by likeness"), request=request) is None
+
+
+def test_a_change_of_one_image_is_checked_on_its_own_config(make_record):
+    """A wrong key is refused; so is an image that has no seed of its own, before anything is started."""
+    record = make_record()
+    request = Request(runs=("x",), changes=("call.num_inference_steps=2",), image=1)
+    assert check_changes(record, request=request, image=1) == request.choice
+    shared = record.seeds.model_copy(update={"generators": record.seeds.generators[:1]})
+    with pytest.raises(UsageError, match="no seed of its own"):
+        check_changes(record.model_copy(update={"seeds": shared}), request=request, image=1)
