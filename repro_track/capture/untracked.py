@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from repro_track.errors import RefusedError, first_line
 from repro_track.record.redaction import has_secret
 from repro_track.record.schema import Known, Unavailable
+from repro_track.record.secret_forms import TEXT_LIMIT_BYTES
 from repro_track.tensors.digests import digest_file
 
 SECRET = "holds what looks like a secret"
@@ -57,7 +58,7 @@ def pack_untracked(
                 archive.addfile(entry)
                 continue
             content = path.read_bytes()
-            if has_secret(content):
+            if has_secret(content, is_data=total > TEXT_LIMIT_BYTES):
                 shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
                 return Unavailable(unavailable=f"{shown} {SECRET}")
             entry.size = len(content)

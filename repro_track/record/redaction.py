@@ -17,13 +17,15 @@ from repro_track.record.secret_names import Suspicion, is_secret, judge_name
 WITHHELD = "***withheld***"
 
 
-def has_secret(content: str | bytes) -> bool:
+def has_secret(content: str | bytes, *, is_data: bool = False) -> bool:
     """Whether some text in `content` is a secret: an access token, a private key, a password after its name.
+
+    In data, as `find_secrets` has it, the best-known tokens and private keys alone are.
 
     >>> has_secret(b'password = "hunter2"'), has_secret(b"password = ask()")
     (True, False)
     """
-    return bool(find_secrets(content))
+    return bool(find_secrets(content, is_data=is_data))
 
 
 def redact_text(text: str) -> str:

@@ -141,15 +141,15 @@ def _make_rule(data: Mapping[str, Any]) -> Rule:
     )
 
 
-_TEXT_LIMIT_BYTES = 8 * 1024 * 1024
+TEXT_LIMIT_BYTES = 8 * 1024 * 1024
 """What is longer is data, not code: the forms of the best-known tokens are looked for there, and private keys."""
 
 
-def find_secrets(text: str | bytes) -> list[Span]:
+def find_secrets(text: str | bytes, *, is_data: bool = False) -> list[Span]:
     """Find the secrets in a text: where each begins and ends, in order, none within another.
 
-    In bytes that are no text (there is a zero among the first), and in more than 8 MiB, only the best-known tokens and
-    private keys are found.
+    In data only the best-known tokens and private keys are found: in what is said to be some, in bytes that are no text
+    (there is a zero among the first), and in more than 8 MiB.
 
     >>> find_secrets('password = "hunter2"'), find_secrets("a mask-guided-inpainting-pipeline")
     ([(12, 19)], [])
@@ -157,7 +157,7 @@ def find_secrets(text: str | bytes) -> list[Span]:
     # a byte for each character: places are the same, and patterns are the quicker for it
     data = text if isinstance(text, bytes) else text.encode("latin-1", "replace")
     lowered = data.lower()
-    is_data = len(data) > _TEXT_LIMIT_BYTES or (isinstance(text, bytes) and b"\0" in data[:8000])
+    is_data = is_data or len(data) > TEXT_LIMIT_BYTES or (isinstance(text, bytes) and b"\0" in data[:8000])
     rules = load_rules()[: len(_OWN)] if is_data else load_rules()
     found = [_extend(data, span) for rule in rules for span in rule.find(data, lowered)]
     found += [*_find_keys(data), *_find_known(data)]

@@ -13,7 +13,7 @@ from typing import Any
 from repro_track.config.plain import encode_config
 from repro_track.record.names import name_call
 from repro_track.record.places import walk_tree
-from repro_track.record.redaction import WITHHELD, redact_tree, redact_words
+from repro_track.record.redaction import WITHHELD, redact_text, redact_tree, redact_words
 from repro_track.record.schema import (
     Command,
     Config,
@@ -236,4 +236,4 @@ def _judge_replayable(
         for one in source.outside or ()
         if one.left_out
     ]
-    return Replayable(yes=not reasons, reasons=tuple(reasons))
+    return Replayable(yes=not reasons, reasons=tuple(map(redact_text, reasons)))

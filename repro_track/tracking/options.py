@@ -97,8 +97,8 @@ class Options:
         if self.embed != "full":
             return None
         shown = ("class_name", "name_or_path", "arguments") if call else ()
-        config, _ = redact_tree(encode_config(self.config))
-        return {"seeds": list(seeds), "config": config, **{name: getattr(call, name) for name in shown}}
+        settings = {"config": encode_config(self.config), **{name: getattr(call, name) for name in shown}}
+        return {"seeds": list(seeds), **redact_tree(settings)[0]}
 
 
 def read_policy(chosen: str | Mapping[str, Any], *, num_threads: int | None) -> dict[str, Any]:

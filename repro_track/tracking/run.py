@@ -250,6 +250,7 @@ class TrackedRun:
             UsageError: the block is not open, the name is taken, or the value is none of these.
         """
         open_runs.check_open(self, "run.add_output(...)", was_opened=self._state == "over")
+        name = redact_text(name)
         if any(output.name == name for output in self._kept.outputs):
             raise UsageError(f"there is an output {name!r} already", expected="another name")
         self._start()
