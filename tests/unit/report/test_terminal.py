@@ -58,6 +58,20 @@ def test_diff_folds_what_follows_from_the_seed(make_record):
     assert [one.place for one in fold_consequences(alone)] == [one.place for one in alone]
 
 
+def test_diff_says_what_two_records_mean_together(make_record):
+    """Of two runs whose noise was drawn in two precisions `diff` says that one seed is two pictures; of two that drew in
+    one it does not."""
+    half, wide = (
+        make_record({"calls.0.trace.noise_dtype": dtype, "config.resolved.dtype": dtype})
+        for dtype in ("float16", "float32")
+    )
+    seeded = half.model_copy(update={"seeds": half.seeds.model_copy(update={"root": 9})})
+    for other, is_said in ((wide, True), (seeded, False)):
+        stream = io.StringIO()
+        print_diff(compare(half, other), console=Console(file=stream, width=300))
+        assert ("one seed is two pictures" in stream.getvalue()) == is_said
+
+
 def test_diff_shortens_digests(make_record):
     """A digest is shown by its first digits, also where only its end differs from the other's."""
     left, digest = make_record(), "ab" * 32
