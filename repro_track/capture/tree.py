@@ -16,6 +16,7 @@ from typing import Literal
 
 from repro_track.capture.git import Bench, Clone, ask, join_names, opened_bench, split_names, to_text
 from repro_track.capture.untracked import SECRET, pack_untracked, unpack_untracked
+from repro_track.errors import RefusedError, first_line
 from repro_track.record.redaction import has_secret, redact_text
 from repro_track.record.schema import Known, ReferredFile, Unavailable
 from repro_track.record.secret_names import is_secret_file
@@ -43,6 +44,8 @@ _CONFIG_SUFFIXES = (".yaml", ".yml", ".json", ".toml", ".cfg", ".ini", ".py")
 _CONFIG_LIMIT_BYTES = 1 << 20
 _IGNORED_LIMIT = 200
 """No more ignored config files than this are looked at."""
+_DIFFED = 4
+"""A diff of files that are so many times larger than what is kept is not even made."""
 _FOLDER_LIMIT = 10_000
 """No more empty folders than this are kept."""
 _UNTRACKED_LIMIT = 20_000
@@ -334,10 +337,17 @@ def _refer(path: Path, *, name: str, why: Literal["encrypted", "ignored"]) -> Re
 def _keep_diffs(clone: Clone, bench: Bench, *, commit: str | None, tree: Tree, wanted: Wanted) -> None:
     empty = () if commit else (bench.run("hash-object", "-t", "tree", "-w", os.devnull).strip(),)
     for kind, words in (("staged", ("--cached", *((commit,) if commit else empty))), ("unstaged", ())):
+        size = _measure_changed(bench, *words)
+        if size is None:
+            continue
+        what = f"the {kind} diff"
+        if size > _DIFFED * wanted.limit:  # it would not fit into memory, either
+            reason = f"{what} is of files that have {size} bytes, more than {_DIFFED * wanted.limit}"
+            tree.changes[kind], tree.dirty = Unavailable(unavailable=reason), True
+            continue
         diff = bench.run_bytes("diff", *words, *_DIFF_OPTIONS)
         if not diff:
             continue
-        what = f"the {kind} diff"
         if len(diff) > wanted.limit:
             tree.changes[kind] = Unavailable(unavailable=f"{what} has {len(diff)} bytes, more than {wanted.limit}")
         elif has_secret(diff):
@@ -349,6 +359,24 @@ def _keep_diffs(clone: Clone, bench: Bench, *, commit: str | None, tree: Tree, w
         ignores_modes = kind == "unstaged" and clone.get("core.filemode") == "false"
         # where modes mean nothing to the user's git, every file may have another one
         tree.dirty = tree.dirty or not ignores_modes or bool(bench.run("-c", "core.fileMode=false", "diff", "--raw"))
+
+
+def _measure_changed(bench: Bench, *words: str) -> int | None:
+    """Measure the files that a diff is of, before and after, in bytes; `None`: nothing differs."""
+    told = split_names(
+        bench.run("diff", *words, "--raw", "--no-abbrev", "--no-renames", "-z", "--ignore-submodules=dirty")
+    )
+    if not told:
+        return None
+    size, blobs = 0, set()
+    for head, name in zip(told[0::2], told[1::2], strict=False):
+        modes, digests = head.lstrip(":").split()[:2], head.split()[2:4]
+        blobs |= {one for mode, one in zip(modes, digests, strict=True) if mode != "160000" and one.strip("0")}
+        if not digests[1].strip("0") and (path := bench.root / name).is_file():
+            size += path.stat().st_size
+    given = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
+    sizes = bench.run("cat-file", "--batch-check=%(objectsize)", given=given).splitlines() if blobs else []
+    return size + sum(int(one) for one in sizes if one.isdigit())
 
 
 def _choose_untracked(clone: Clone, bench: Bench, here: list[Entry], *, tree: Tree, wanted: Wanted) -> list[str]:
@@ -482,8 +510,15 @@ def _keep_absent(absent: list[str], here: list[Entry], *, target: Path) -> str:
 
 
 def load_absent(path: Path) -> list[str]:
-    """Load the names of tracked files and folders (`name/`) that are not there."""
-    return [str(name) for name in json.loads(path.read_bytes())]
+    """Load the names of tracked files and folders (`name/`) that are not there.
+
+    Raises:
+        RefusedError: no run wrote it.
+    """
+    try:
+        return [str(name) for name in json.loads(path.read_bytes())]
+    except (ValueError, TypeError) as error:
+        raise RefusedError(f"{path.name} is damaged: {first_line(error)}", expected="a list of names") from error
 
 
 # --- proof --------------------------------------------------------------------------------------------------------

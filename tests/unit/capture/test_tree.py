@@ -297,6 +297,27 @@ def test_a_folder_that_cannot_be_read_is_said(git, monkeypatch):
     assert any("closed" in name for name in source.left_out), source
 
 
+@pytest.mark.parametrize("is_staged", [False, True])
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_diff_of_huge_files_is_not_made(git, tmp_path, is_staged, is_deleted):
+    """Where the changed files are far larger than what is kept, before or after, no diff of them is made, and that is
+    said; within the limit it is."""
+    content = random.Random(0).randbytes(50_000)
+    if is_deleted:
+        (git.root / "kept.txt").write_bytes(content)
+        git("commit", "--quiet", "--all", "-m", "large")
+        (git.root / "kept.txt").unlink()
+    else:
+        (git.root / "kept.txt").write_bytes(content)
+    if is_staged:
+        git("add", "--all")
+    kind = "staged" if is_staged else "unstaged"
+    lost = capture(git, tmp_path / "a", size_limit_bytes=10_000)
+    assert "50000 bytes" in lost.changes[kind].unavailable.replace("50004", "50000")
+    assert lost.dirty
+    assert isinstance(capture(git, tmp_path / "b").changes[kind], str)
+
+
 def test_a_heap_of_untracked_files_is_not_walked_through(git, tmp_path, monkeypatch):
     """More untracked files than code has are data: they are not kept, which is said; one less, and they are."""
     from repro_track.capture import tree
