@@ -366,8 +366,8 @@ def _pin_pipelines(record: RunRecord, *, choice: Choice) -> dict[str, dict[str, 
 
 
 def _plan_outside(record: RunRecord, *, choice: Choice) -> tuple[OutsideCode, ...]:
-    """Return the code from outside of the source that comes back: the interpreter is told where by a variable."""
-    if not choice.restores("code") or ignores_variables(record.command):
+    """Return the code from outside of the source that comes back."""
+    if not choice.restores("code"):
         return ()
     return tuple(one for one in record.source.outside or () if not one.left_out)
 

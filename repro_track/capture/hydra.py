@@ -30,6 +30,11 @@ _OF_THE_RUN = (
 """What says where a job's files go and who starts how many jobs: one job is replayed, in a folder of the replay's."""
 
 
+_OURS = "repro_track."
+_MOST_FILES = 1000
+"""A folder with more is not one of configs alone."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A job of a Hydra app.
@@ -81,7 +86,7 @@ def find_job() -> Job | None:
     typed = _find_locals("hydra.main", "decorated_main").get("args")
     file, module, entry_point = _describe_function(inside.get("task_function"))
     words = [
-        *_read_flags(config, typed),
+        *_read_flags(config, typed, file=file),
         *keep_hydra_words(list_words(config.overrides.hydra)),
         *_read_job_number(config),
     ]
@@ -117,18 +122,51 @@ def _describe_function(function: Callable[..., Any] | None) -> tuple[str | None,
     return file, inner.__module__, f"{Path(file or 'app').stem}={inner.__module__}:{inner.__qualname__}"
 
 
-def _read_flags(config: DictConfig, typed: Any) -> list[str]:
+def _read_flags(config: Any, typed: Any, *, file: str | None) -> list[str]:
     """Read the flags that choose the config: as they were typed, else what they came to."""
+    sources = {one.provider: one.path for one in config.runtime.config_sources if one.schema == "file"}
+    # where the app's file alone is restored, its config is not beside it
+    is_alone = file is not None and not any((folder / ".git").exists() for folder in Path(file).parents)
+    main = sources.get("main")
     if typed is not None:
-        chosen = {"config-path": typed.config_path, "config-name": typed.config_name, "config-dir": typed.config_dir}
+        path, name, folder = typed.config_path or (main if is_alone else None), typed.config_name, typed.config_dir
     else:  # in a process of a launcher: the app's own defaults are among them
-        sources = {one.provider: one.path for one in config.runtime.config_sources if one.schema == "file"}
-        chosen = {
-            "config-path": sources.get("main"),
-            "config-name": config.job.config_name,
-            "config-dir": sources.get("command-line"),
-        }
-    return [f"--{name}={value}" for name, value in chosen.items() if value]
+        path, name, folder = main, config.job.config_name, sources.get("command-line")
+    chosen = {"config-path": path, "config-name": name, "config-dir": folder}
+    return [f"--{key}={value}" for key, value in chosen.items() if value]
+
+
+def list_config_files() -> list[Path]:
+    """List the files from which the config of a job of somebody's own app was composed; where Hydra does not say which,
+    those of every folder in which it looked. Empty outside an app."""
+    inside = _find_locals("hydra.core.utils", "run_job")
+    function = inside.get("task_function")
+    if function is None or read_hydra_overrides() is None or inspect.unwrap(function).__module__.startswith(_OURS):
+        return []
+    from hydra.core.hydra_config import HydraConfig
+
+    config: Any = HydraConfig.get()
+    folders = [Path(one.path).absolute() for one in config.runtime.config_sources if one.schema == "file" and one.path]
+    try:
+        words = [*config.overrides.hydra, *config.overrides.task]
+        names = _list_composed(inside["hydra_context"].config_loader, config.job.config_name, words)
+    except Exception:  # another Hydra: its own workings are no promise
+        every = (file for folder in folders for file in sorted(folder.rglob("*")))
+        return [file for file in every if file.suffix in (".yaml", ".yml") and file.is_file()][:_MOST_FILES]
+    found = []
+    for name in names:
+        files = (folder / f"{name}{ending}" for folder in folders for ending in (".yaml", ".yml"))
+        found += [file for file in files if file.is_file()][:1]
+    return found
+
+
+def _list_composed(loader: Any, name: str | None, words: Sequence[str]) -> list[str]:
+    """List the names of the configs that a config is composed of, as Hydra itself does it."""
+    from hydra.types import RunMode
+
+    composed = loader.compute_defaults_list(config_name=name, overrides=list(words), run_mode=RunMode.RUN)
+    paths = (str(one.config_path) for one in composed.defaults if one.config_path)
+    return list(dict.fromkeys(path.removesuffix(".yaml") for path in paths))
 
 
 def keep_hydra_words(words: Sequence[str]) -> list[str]:

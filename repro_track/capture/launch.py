@@ -505,7 +505,7 @@ class Launched:
 
 def find_launcher(typed: Typed, *, ancestors: Iterable[Process], variables: Mapping[str, str]) -> Launched | None:
     """Find the launcher that started a program: a process above that was given it, with its words, as its own last
-    words. `None`: there is none that is known.
+    words. Of several the first that was started: it starts the others. `None`: there is none that is known.
 
     Args:
         typed: the program's own command line.
@@ -513,6 +513,7 @@ def find_launcher(typed: Typed, *, ancestors: Iterable[Process], variables: Mapp
         variables: of the environment, some of which the launcher set.
     """
     told = {name: variables[name] for name in _LAUNCHER_VARIABLES if name in variables}
+    found = None
     for process in ancestors:
         above = take_apart(process.argv)
         point = find_entry_point(above.target) if above.kind == "file" else None
@@ -532,8 +533,8 @@ def find_launcher(typed: Typed, *, ancestors: Iterable[Process], variables: Mapp
             words=above.words[:own],
             variables=told,
         )
-        return Launched(launcher, process.cwd, above.words[own + 1 :])
-    return None
+        found = Launched(launcher, process.cwd, above.words[own + 1 :])
+    return found
 
 
 def count_own_words(words: Sequence[str], *, typed: Typed) -> int | None:

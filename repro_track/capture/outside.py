@@ -21,6 +21,7 @@ from pathlib import Path
 
 from repro_track.capture.executed import list_executed
 from repro_track.capture.git import NoClone, ask, find_clone, join_names, split_names
+from repro_track.capture.hydra import list_config_files
 from repro_track.capture.packages import holds_packages
 from repro_track.capture.untracked import SIZE_LIMIT_BYTES, unpack_untracked
 from repro_track.config.locations import replay_folder
@@ -33,7 +34,7 @@ from repro_track.tensors.digests import digest_bytes, digest_file
 _GENERATED = ("torchinductor_", ".triton", "torch_extensions", "ipykernel_")
 """Folders of code that a library writes while it runs: it writes it again."""
 
-_SUFFIXES = (".py", ".so", ".pyd", "")
+_SUFFIXES = (".py", ".so", ".pyd", ".yaml", ".yml", "")
 
 
 def capture_outside(source: Source, *, folder: Path, limit: int = SIZE_LIMIT_BYTES) -> Source:
@@ -62,11 +63,12 @@ def capture_outside(source: Source, *, folder: Path, limit: int = SIZE_LIMIT_BYT
 
 
 def _list_outside(root: Path | None, *, source: Source) -> dict[Path, str | None]:
-    """List the files that were executed and are outside, with their modules, sorted by path. What git ignores is, but
-    where it comes back with the repository all the same; what is in a repository inside comes back with that one."""
+    """List the files that were executed and are outside, with their modules, sorted by path, and those from which a
+    Hydra app composed its config. What git ignores is outside, but where it comes back with the repository all the
+    same; what is in a repository inside comes back with that one."""
     found, inside = {}, {}
     ours = _list_our_folders()
-    for path, module in list_executed().items():
+    for path, module in {**dict.fromkeys(list_config_files()), **list_executed()}.items():
         if path.suffix not in _SUFFIXES or _is_installed(path) or any(path.is_relative_to(one) for one in ours):
             continue
         real = path.resolve()

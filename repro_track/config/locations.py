@@ -49,6 +49,13 @@ RECORDED_VARIABLES = (
     "KMP_DETERMINISTIC_REDUCTION",
     "PYTHONHASHSEED",
     "GLIBC_TUNABLES",
+    # what an option of the interpreter says otherwise (-O, -W, -X dev, -X utf8, -P, -s)
+    "PYTHONOPTIMIZE",
+    "PYTHONWARNINGS",
+    "PYTHONDEVMODE",
+    "PYTHONUTF8",
+    "PYTHONSAFEPATH",
+    "PYTHONNOUSERSITE",
     # which code is imported
     "PYTHONPATH",
 )

@@ -60,7 +60,6 @@ def project(git):
     (package / "conf").mkdir(parents=True)
     for name, text in {"__init__.py": "", "app.py": APP, "inner.py": "scale = 2\n", "conf/config.yaml": CONFIG}.items():
         (package / name).write_text(text)
-    (package / "conf" / "other.yaml").write_text("seed: 5\nmore: 3\n")
     (package / "conf" / "__init__.py").touch()
     (git.root / "ranks.py").write_text(RANKS)
     git("add", "--all")
@@ -68,10 +67,14 @@ def project(git):
     return git
 
 
-def test_a_job_of_joblibs_is_the_app_that_was_started(project, python, cli, artifacts):
+def test_a_job_of_joblibs_is_the_app_that_was_started(project, python, cli, artifacts, tmp_path):
     """`python -m package.app -cn other -m`, with joblib's processes: the record names the app's file, module and
-    repository, and one member replays alone, restored, although the code and the config have changed since."""
-    swept = python("-m", "package.app", "-m", "-cn", "other", "seed=6,7", "hydra/launcher=joblib", cwd=project.root)
+    repository, and one member replays alone, restored, although the code and the config have changed since, also that
+    of a folder elsewhere."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "other.yaml").write_text("seed: 5\nmore: 3\n")
+    words = ["-m", "--config-dir", tmp_path / "elsewhere", "-cn", "other", "seed=6,7", "hydra/launcher=joblib"]
+    swept = python("-m", "package.app", *words, cwd=project.root)
     _, run = read_ids(swept)
     record = read_record(artifacts(run) / "record.json")
     assert (record.command.script, record.command.module) == (str(project.root / "package" / "app.py"), "package.app")
@@ -79,7 +82,7 @@ def test_a_job_of_joblibs_is_the_app_that_was_started(project, python, cli, arti
     assert record.replayable.yes, record.replayable.reasons
     assert record.config.resolved == {"seed": record.seeds.root, "more": 3}
     (project.root / "package" / "inner.py").write_text("scale = 1\n")
-    (project.root / "package" / "conf" / "other.yaml").write_text("seed: 5\nmore: 4\n")
+    (tmp_path / "elsewhere" / "other.yaml").write_text("seed: 5\nmore: 4\n")
     replayed = cli("replay", run)
     assert replayed.out.strip() == "bit-exact", replayed.err
 

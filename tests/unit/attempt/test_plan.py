@@ -66,6 +66,21 @@ def test_a_changed_script_comes_back_alone(tmp_path):
     assert (same.script, same.notes) == (None, ())
 
 
+def test_an_interpreter_that_ignored_its_variables_gets_none(tmp_path, monkeypatch):
+    """Where the run was started with `-E`, those that Python reads are unset in its replay, whether they are set now or
+    were then; where it was not, they are as recorded."""
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    record = make_script_record(tmp_path)
+    record = change(record, environment={"variables": {"PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "1"}})
+    plan = make_plan(record, folder=tmp_path / "replay", choice=choose())
+    assert (plan.variables["PYTHONHASHSEED"], "PYTHONWARNINGS" in plan.variables) == ("5", False)
+    ignoring = change(record, command={"options": ("-E",)})
+    plan = make_plan(ignoring, folder=tmp_path / "replay", choice=choose())
+    assert (plan.variables["PYTHONHASHSEED"], plan.variables["PYTHONWARNINGS"]) == (None, None)
+    assert plan.variables["OMP_NUM_THREADS"] == "1"
+    assert "-E" not in plan.argv
+
+
 def test_a_commit_that_is_here_is_checked_out(tmp_path):
     """The recorded commit, found in its clone, will be a folder of the replay, in which the script is started; one that
     is nowhere is an error before anything is restored."""

@@ -7,18 +7,25 @@ import pytest
 from omegaconf import OmegaConf
 
 from repro_track.capture.command import capture_command
-from repro_track.capture.hydra import digest_composed, find_job, keep_hydra_words, read_hydra_overrides
+from repro_track.capture.hydra import (
+    digest_composed,
+    find_job,
+    keep_hydra_words,
+    list_config_files,
+    read_hydra_overrides,
+)
 
 QUIET = ["hydra/job_logging=disabled", "hydra/hydra_logging=disabled", "hydra.output_subdir=null"]
 APP = """
 import hydra
-from repro_track.capture.hydra import find_job
+from repro_track.capture.hydra import find_job, list_config_files
 from repro_track.capture.command import capture_command
 from pathlib import Path
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg):
     SEEN.append((find_job(), capture_command(ordinal=0, folder=Path("/nowhere")), dict(cfg)))
+    FILES.append([str(file.relative_to(Path(__file__).parent)) for file in list_config_files()])
 
 if __name__ == "__main__":
     main()
@@ -43,9 +50,11 @@ def app(tmp_path, monkeypatch):
         words = [word.format(tmp=tmp_path) for word in words]
         monkeypatch.setattr(sys, "argv", ["app.py", *words, *(word for word in QUIET if word not in words)])
         monkeypatch.setattr(sys, "orig_argv", ["python", *sys.argv])
-        runpy.run_path(str(tmp_path / "app.py"), init_globals={"SEEN": seen}, run_name="__main__")
+        runpy.run_path(str(tmp_path / "app.py"), init_globals={"SEEN": seen, "FILES": run.files}, run_name="__main__")
         return seen
 
+    run.files = []
+    (tmp_path / ".git").mkdir()
     return run
 
 
@@ -90,6 +99,34 @@ def test_a_job_of_a_sweep_is_composed_alone(app):
         assert alone == config
     ((first, _, _), (second, _, _)) = jobs
     assert first.words != second.words
+
+
+def test_the_files_of_a_config_are_those_that_it_is_composed_of(app, tmp_path):
+    """The primary config, what its defaults list names, what the command line adds, each from the folder where Hydra
+    finds it; no other file of those folders, and none outside an app."""
+    (tmp_path / "conf" / "config.yaml").write_text("defaults:\n- part: small\n- _self_\nseed: 1\n")
+    (tmp_path / "conf" / "part" / "small.yaml").write_text("size: 1\n")
+    (tmp_path / "conf" / "part" / "large.yaml").write_text("size: 2\n")
+    app()
+    app("--config-dir=elsewhere", "+more=one", "part=large", "hydra.job.chdir=true")
+    app("-cn", "other")
+    assert [sorted(files) for files in app.files] == [
+        ["conf/config.yaml", "conf/part/small.yaml"],
+        ["conf/config.yaml", "conf/part/large.yaml", "elsewhere/more/one.yaml"],
+        ["conf/other.yaml"],
+    ]
+    assert list_config_files() == []
+
+
+def test_outside_of_a_repository_the_folder_of_the_config_is_named(app, tmp_path):
+    """Where the script alone can come back, its config is found by its recorded place."""
+    ((inside, _, _),) = app()
+    assert inside.words == ("hydra/job_logging=disabled",)
+    (tmp_path / ".git").rmdir()
+    ((outside, _, config),) = app()
+    assert outside.words[0] == f"--config-path={tmp_path / 'conf'}"
+    ((_, _, again),) = app(*outside.words)
+    assert again == config
 
 
 def test_another_config_has_another_digest():

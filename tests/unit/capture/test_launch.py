@@ -223,6 +223,18 @@ def test_a_launcher_is_the_process_above_that_was_given_the_program(place, argv,
     assert found.obstacles == ()
 
 
+def test_of_launchers_that_start_each_other_the_first_is_what_was_typed(place):
+    """`deepspeed` starts a launcher of its own, which starts the program."""
+    argv, code = ["python", "-u", "x.py", "a"], [Code(str(place / "x.py"), None, True)]
+    above = [
+        ["python", "-m", "deepspeed.launcher.launch", "--world_info=e30=", "x.py", "a"],
+        ["python", "-m", "deepspeed.launcher.runner", "--num_gpus", "2", "x.py", "a"],
+        ["python", "-m", "somebodys.tool"],
+    ]
+    found = find(place, argv, code=code, above=above, variables={"LOCAL_RANK": "0"})
+    assert (found.launcher.module, found.launcher.words) == ("deepspeed.launcher.runner", ("--num_gpus", "2"))
+
+
 @pytest.mark.parametrize(
     "above",
     [
