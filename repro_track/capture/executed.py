@@ -59,7 +59,7 @@ def list_executed() -> dict[Path, str | None]:
     found: dict[Path, str | None] = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name != "__main__" and isinstance(file, str) and file:
+        if name != "__main__" and isinstance(file, str) and _is_file_of_its_own(file):
             found.setdefault(Path(os.path.abspath(file)), name)
     others = {name for name in _executed if os.path.isabs(name)} | _list_held() | _list_read()
     for file in sorted(others):
@@ -67,6 +67,12 @@ def list_executed() -> dict[Path, str | None]:
         if path not in found and path.is_file():
             found[path] = None
     return found
+
+
+def _is_file_of_its_own(file: str) -> bool:
+    """Whether a module's file is one: `torch.ops` and `torch.classes` are made in memory, and name a file by its name
+    alone that is nowhere."""
+    return os.path.isabs(file) or os.path.isfile(file)
 
 
 def _list_held() -> set[str]:

@@ -5,6 +5,7 @@ import importlib.util
 import runpy
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -108,3 +109,15 @@ print([path.name for path in list_executed() if path.suffix == ".cfg"])
     watch_execution()
     exec(compile("", "/one/more", "exec"))
     assert len(executed._executed) == hooked + 1
+
+
+def test_a_module_without_a_file_has_none(tmp_path, monkeypatch):
+    """A module that was made in memory and names a file that is nowhere, as `torch.ops` does, ran no file; one whose
+    file is there did."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.py").write_text("")
+    for name in ("there", "nowhere"):
+        module = types.ModuleType(name)
+        module.__file__ = f"{name}.py"
+        monkeypatch.setitem(sys.modules, f"a_test_made_{name}", module)
+    assert [path.name for path in list_executed() if path.parent == tmp_path] == ["there.py"]
