@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from repro_track.attempt.child import make_child_variables
-from repro_track.attempt.restore import _link_ignored, load_into, restore_recorded
+from repro_track.attempt.restore import _link_ignored, _link_left_out, load_into, restore_recorded
 from repro_track.attempt.weights import WeightPlan
 from repro_track.capture.command import Move
 from repro_track.errors import RefusedError, ReplayError
@@ -17,7 +17,7 @@ from repro_track.record.choice import make_choice
 from repro_track.record.handover import Settings
 from repro_track.record.names import CHILD_CONFIG_NAME, OUTSIDE_NAME, STATES_NAME
 from repro_track.record.reading import read_record
-from repro_track.record.schema import GlobalGenerator, OutsideCode, WeightFile
+from repro_track.record.schema import GlobalGenerator, OutsideCode, Unavailable, WeightFile
 from repro_track.tensors.digests import digest_file
 from tests.unit.attempt.attempts import CHOICE, make_attempt
 
@@ -237,3 +237,40 @@ def test_the_present_code_from_outside_stays_where_it_is_asked_for(tmp_path):
     restore_recorded(attempt)
     assert not (attempt.handover.folder / "startup").exists()
     assert "startup" not in make_child_variables(attempt.plan, program=None).get("PYTHONPATH", "")
+
+
+def test_files_that_were_not_kept_are_linked_where_they_are_still(tmp_path):
+    """A secret file that was left out is linked into the restored source from the clone; one that is gone is not, and
+    no name leads out of the clone."""
+    old, new = tmp_path / "clone", tmp_path / "restored"
+    (old / "conf").mkdir(parents=True)
+    new.mkdir()
+    (old / "conf" / ".env").write_text("A=1")
+    (tmp_path / "outside").write_text("no")
+    left_out = {"conf/.env": "its name is that of a secret", "gone.pem": "the same", "../outside": "the same"}
+    record = SCRIPT.model_copy(update={"source": SCRIPT.source.model_copy(update={"left_out": left_out})})
+    _link_left_out(record, move=Move(old, new))
+    assert (new / "conf" / ".env").read_text() == "A=1"
+    assert [path.name for path in new.rglob("*") if path.is_symlink()] == [".env"]
+
+
+def test_a_script_that_was_not_kept_and_has_changed_is_refused(tmp_path):
+    """A script that held a secret is not with the run: while it is as it was it is run, and changed it is refused."""
+    script = tmp_path / "script.py"
+    script.write_text("print(1)")
+    nothing = Unavailable(unavailable="not in a git repository")
+    source = SCRIPT.source.model_copy(
+        update={
+            "repository": nothing, "commit": nothing, "tree": nothing, "changes": {},
+            "script_sha256": digest_file(script),
+            "left_out": {"script.py": "holds what looks like a secret"},
+        }
+    )  # fmt: skip
+    command = SCRIPT.command.model_copy(update={"kind": "script", "script": str(script), "cwd": str(tmp_path)})
+    record = SCRIPT.model_copy(update={"source": source, "command": command})
+    (tmp_path / "a").mkdir()
+    make_attempt(record, tmp_path / "a")
+    script.write_text("print(2)")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(RefusedError, match="holds what looks like a secret"):
+        make_attempt(record, tmp_path / "b")
