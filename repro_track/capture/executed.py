@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -50,23 +51,26 @@ def _mark(text: str | bytes) -> tuple[int, int]:
     return len(content), hash(content)
 
 
-def list_executed() -> dict[Path, str | None]:
+def list_executed(is_wanted: Callable[[str], bool]) -> dict[Path, str | None]:
     """List the files whose code this process has executed, with the name of the module; `None`: it is none.
 
     These are the modules that are loaded, what was executed under its file's name, what was read from a file and
-    executed as text, and what the main module holds of code that was loaded before this package was.
+    executed as text, and what the main module holds of code that was loaded before this package was. The main module
+    itself is not among them.
+
+    Args:
+        is_wanted: whether the file of a name is of interest; it is asked before anything is looked at.
     """
-    found: dict[Path, str | None] = {}
+    main = getattr(sys.modules["__main__"], "__file__", None)
+    found: dict[str, str | None] = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name != "__main__" and isinstance(file, str) and _is_file_of_its_own(file):
-            found.setdefault(Path(os.path.abspath(file)), name)
-    others = {name for name in _executed if os.path.isabs(name)} | _list_held() | _list_read()
-    for file in sorted(others):
-        path = Path(os.path.abspath(file))
-        if path not in found and path.is_file():
-            found[path] = None
-    return found
+        if isinstance(file, str) and is_wanted(file) and _is_file_of_its_own(file):
+            found.setdefault(os.path.abspath(file), name)
+    for file in sorted(_executed | _list_held() | _list_read(is_wanted)):
+        if os.path.isabs(file) and is_wanted(file) and os.path.isfile(file):
+            found.setdefault(os.path.normpath(file), None)
+    return {Path(file): name for file, name in found.items() if main is None or file != os.path.abspath(main)}
 
 
 def _is_file_of_its_own(file: str) -> bool:
@@ -83,20 +87,21 @@ def _list_held() -> set[str]:
             found.add(getattr(value, "__file__", None))
         members = list(vars(value).values()) if isinstance(value, type) else [value]
         found |= {one.__code__.co_filename for one in members if isinstance(one, FunctionType)}
-    return {name for name in found if isinstance(name, str) and os.path.isabs(name)}
+    return {name for name in found if isinstance(name, str)}
 
 
-def _list_read() -> set[str]:
+def _list_read(is_wanted: Callable[[str], bool]) -> set[str]:
     """List the files that were opened, and whose whole text was then executed."""
     lengths = {length for length, _ in _compiled}
     found = set()
     for name in list(_opened):
+        file = os.path.abspath(name)
         try:
             # text that was read with the line ends of Windows is shorter
-            if os.path.isfile(name) and (name.endswith(".py") or os.stat(name).st_size in lengths):
-                content = Path(name).read_bytes()
+            if is_wanted(file) and (file.endswith(".py") or os.stat(file).st_size in lengths):
+                content = Path(file).read_bytes()
                 if {_mark(content), _mark(content.replace(b"\r\n", b"\n"))} & _compiled:
-                    found.add(os.path.abspath(name))
+                    found.add(file)
         except OSError:
             continue
     return found

@@ -31,10 +31,10 @@ from repro_track.record.schema import Known, OutsideCode, Source, Unavailable
 from repro_track.record.secret_names import is_secret_file
 from repro_track.tensors.digests import digest_bytes, digest_file
 
-_GENERATED = ("torchinductor_", ".triton", "torch_extensions", "ipykernel_")
-"""Folders of code that a library writes while it runs: it writes it again."""
+_NEVER = ("/site-packages/", "/dist-packages/", "/torchinductor_", "/.triton/", "/torch_extensions/", "/ipykernel_")
+"""Folders of installed packages, and of code that a library writes while it runs: it writes it again."""
 
-_SUFFIXES = (".py", ".so", ".pyd", ".yaml", ".yml", "")
+_SUFFIXES = (".py", ".so", ".pyd", ".ipy", ".yaml", ".yml", ".txt", ".cfg", "")
 
 
 def capture_outside(source: Source, *, folder: Path, limit: int = SIZE_LIMIT_BYTES) -> Source:
@@ -67,12 +67,18 @@ def _list_outside(root: Path | None, *, source: Source) -> dict[Path, str | None
     Hydra app composed its config. What git ignores is outside, but where it comes back with the repository all the
     same; what is in a repository inside comes back with that one."""
     found, inside = {}, {}
-    ours = _list_our_folders()
-    for path, module in {**dict.fromkeys(list_config_files()), **list_executed()}.items():
-        if path.suffix not in _SUFFIXES or _is_installed(path) or any(path.is_relative_to(one) for one in ours):
-            continue
+    installed = tuple(f"{one}/" for one in sys.path if one and holds_packages(Path(one)))
+    elsewhere = (*(f"{one}/" for one in _list_our_folders()), *installed)
+    ours = tuple(f"{Path(one).resolve()}/" for one in elsewhere)
+
+    def is_wanted(file: str) -> bool:
+        is_code = os.path.splitext(file)[1] in _SUFFIXES  # noqa: PTH122  for thousands of files
+        return is_code and not file.startswith(elsewhere) and not any(mark in file for mark in _NEVER)
+
+    configs = [path for path in list_config_files() if is_wanted(str(path))]
+    for path, module in {**dict.fromkeys(configs), **list_executed(is_wanted)}.items():
         real = path.resolve()
-        if any(real.is_relative_to(one) for one in ours) or any(mark in str(path) for mark in _GENERATED):
+        if str(real).startswith(ours):
             continue
         if root is not None and real.is_relative_to(root.resolve()):
             inside[str(real.relative_to(root.resolve()))] = (path, module)
@@ -91,13 +97,6 @@ def _list_our_folders() -> list[Path]:
     ours += [Path(str(resources.files(name))) for name in ("repro_track", "repro_track.conf")]
     replay = replay_folder()
     return [*ours, *([replay / "startup"] if replay else [])]
-
-
-def _is_installed(path: Path) -> bool:
-    """Whether a file is part of an installed package: it is so below a folder in which packages lie."""
-    if {"site-packages", "dist-packages"} & set(path.parts):
-        return True
-    return any(str(folder) in sys.path and holds_packages(folder) for folder in path.parents)
 
 
 def _list_ignored(root: Path, names: Iterable[str]) -> list[str]:

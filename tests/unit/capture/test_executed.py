@@ -49,9 +49,10 @@ def test_a_file_that_is_executed_is_known(tmp_path, way, ends):
     ends; it is no registered module."""
     path = tmp_path / f"{way.__name__}.py"
     path.write_bytes(f"VALUE = {len(ends)}  # {way.__name__}{ends}OTHER = 2{ends}".encode())
-    assert path not in list_executed()
+    assert path not in list_executed(bool)
     way(path)
-    assert list_executed()[path] is None
+    assert list_executed(bool)[path] is None
+    assert path not in list_executed(lambda name: name != str(path))
 
 
 def test_a_module_is_known_by_its_name(tmp_path, monkeypatch):
@@ -59,8 +60,20 @@ def test_a_module_is_known_by_its_name(tmp_path, monkeypatch):
     (tmp_path / "imported_by_a_test.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("imported_by_a_test")
-    assert list_executed()[tmp_path / "imported_by_a_test.py"] == "imported_by_a_test"
+    assert list_executed(bool)[tmp_path / "imported_by_a_test.py"] == "imported_by_a_test"
     monkeypatch.delitem(sys.modules, "imported_by_a_test")
+
+
+def test_a_file_that_a_module_only_claims_is_not(tmp_path, monkeypatch):
+    """A module that torch builds in memory names a file that is nowhere; the main module is nobody's import."""
+    names = {path.name for path in list_executed(bool)}
+    assert not {"_ops.py", "_classes.py"} & names
+    main = tmp_path / "main.py"
+    main.write_text("A = 'the main module'\n")
+    execute_named(main)
+    assert main in list_executed(bool)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(main))
+    assert main not in list_executed(bool)
 
 
 def test_a_file_that_is_only_read_or_gone_is_not(tmp_path):
@@ -73,7 +86,7 @@ def test_a_file_that_is_only_read_or_gone_is_not(tmp_path):
     exec(part.read_text().splitlines()[0])
     execute_named(gone)
     gone.unlink()
-    assert not {read, part, gone} & set(list_executed())
+    assert not {read, part, gone} & set(list_executed(bool))
 
 
 def test_what_the_main_module_holds_is_known(tmp_path, monkeypatch):
@@ -89,7 +102,7 @@ def test_what_the_main_module_holds_is_known(tmp_path, monkeypatch):
         held = {"module": module, "function": getattr(module, "f", None), "cls": getattr(module, "C", None)}[name]
         monkeypatch.setattr(main, f"held_{name}", held, raising=False)
     monkeypatch.setattr(executed, "_executed", set())
-    assert {path.stem for path in list_executed() if path.parent == tmp_path} == {"module", "function", "cls"}
+    assert {path.stem for path in list_executed(bool) if path.parent == tmp_path} == {"module", "function", "cls"}
 
 
 @pytest.mark.starts(sys.executable.rpartition("/")[2])
@@ -100,7 +113,7 @@ def test_importing_this_package_begins_to_watch(tmp_path):
 import repro_track, sys
 exec(open("settings.cfg").read())
 from repro_track.capture.executed import list_executed
-print([path.name for path in list_executed() if path.suffix == ".cfg"])
+print([path.name for path in list_executed(bool) if path.suffix == ".cfg"])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['settings.cfg']"
@@ -120,4 +133,4 @@ def test_a_module_without_a_file_has_none(tmp_path, monkeypatch):
         module = types.ModuleType(name)
         module.__file__ = f"{name}.py"
         monkeypatch.setitem(sys.modules, f"a_test_made_{name}", module)
-    assert [path.name for path in list_executed() if path.parent == tmp_path] == ["there.py"]
+    assert [path.name for path in list_executed(bool) if path.parent == tmp_path] == ["there.py"]
