@@ -212,6 +212,8 @@ _SECRET_FILES = re.compile(
     | (?:.*[._-])?id_(?:rsa|dsa|ecdsa|ed25519|xmss)(?:_sk)?(?:[._-](?!pub$).*)? | .*_(?:rsa|ed25519|ecdsa)
     | .*\.(?:pem|key|p8|p12|pfx|pkcs12|jks|keystore|bks|kdbx?|ppk|psafe3|agekey|mobileprovision|keychain(?:-db)?)
     | secring\.gpg | .*\.(?:priv|private) | cookies?\.(?:txt|sqlite|json) | token\.(?:json|pickle|txt) | \.token
+    | \.dockerconfigjson | sftp-config\.json | \.ftpconfig | \.config/hub | \.(?:msmtp|fetchmail|esmtp)rc | wallet\.dat
+    | key(?:file)?\.json | \.[a-z]+_history
     | \.secrets?(?:\..*)? | shadow | master\.key | wp-config\.php | \.credentials(?:\..*)?
     )$""",
     re.IGNORECASE | re.VERBOSE,

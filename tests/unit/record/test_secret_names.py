@@ -41,7 +41,8 @@ SECRET_FILES = [
     "terraform.tfstate.backup", "prod.tfvars", "id_rsa", "id_ed25519", "x/server.pem", "tls.key", "cert.p12", "a.pfx",
     "release.keystore", "store.jks", "pw.kdbx", "putty.ppk", ".htpasswd", ".vault-token", "secrets.yaml",
     "secrets.toml", ".streamlit/secrets.toml", "credentials.json", "credentials", "hf_token.txt", "api_key.txt",
-    "kaggle.json", ".huggingface/token", "cookies.txt", "rclone.conf", ".boto", ".s3cfg", "auth.json", "passwords.csv",
+    "kaggle.json", ".huggingface/token", "key.json", "serviceAccountKey.json", ".bash_history", ".dockerconfigjson",
+    "cookies.txt", "rclone.conf", ".boto", ".s3cfg", "auth.json", "passwords.csv",
 ]  # fmt: skip
 
 
