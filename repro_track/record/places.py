@@ -128,7 +128,7 @@ _ROWS = (
     Row(r"environment\.(machine\.(host|user|release)|interpreter\.executable|container.*)", None),
     Row(r"environment\.(torch\.parallel_info|variables\.PYTHONPATH|packages\..*\.imported_from)", None),
     Row(r"config\.resolved\.(store|tolerance|name|log|sweep|embed|picture_format)(\..*)?", None),
-    Row(r"config\.resolved\.determinism\.name|config\.(overrides|withheld|references).*", None),
+    Row(r"config\.resolved\.determinism\.name|config\.(overrides|withheld|references|composed_sha256).*", None),
     # of records before schema 4: a digest with the working directory in it
     Row(r"numerics\.(state|requested|changed)\.compile_config", None),
     # causes, the likeliest first

@@ -28,7 +28,7 @@ def test_the_hydra_app(cli, python, read_record):
     first, second = (line for line in run.out.split() if len(line) == 32)
     record = read_record(second)
     assert record.command.kind == "hydra"
-    assert record.command.argv == ("hydra.job.num=1", "hydra.job.id=app_1", "seed=1", "steps=2")
+    assert record.command.argv == ("hydra.job.num=1", "hydra.job.id=1", "seed=1", "steps=2")
     assert record.config.resolved["note"] == "made by me"
     assert read_record(first).command.ordinal == record.command.ordinal == 0
     check(cli, second)

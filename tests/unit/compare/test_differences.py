@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from repro_track.compare.differences import (
+    list_cautions,
     list_differences,
     list_environment_differences,
     list_source_differences,
@@ -13,7 +14,7 @@ from repro_track.compare.differences import (
     to_data,
 )
 from repro_track.record.reading import read_record
-from repro_track.record.schema import OutsideCode, Unavailable
+from repro_track.record.schema import Launcher, OutsideCode, Unavailable
 
 RECORD = read_record(Path(__file__).parents[2] / "data" / "records" / "v3.json")
 
@@ -192,3 +193,22 @@ def test_a_key_of_the_config_that_came_later_is_no_difference(make_record):
     assert list_differences(make(), make(noise="pipeline")) == list_differences(make(noise="pipeline"), make()) == ()
     (found,) = list_differences(make(), make(noise="float32"))
     assert (found.place, found.kind) == ("config.resolved.noise", "seed")
+
+
+def test_what_was_started_and_became_another_run_is_a_caution():
+    """Another config that an app composed, another precision that a launcher set: each is a sentence; the same, or an
+    older record that does not say, is none."""
+    launcher = Launcher(variables={"ACCELERATE_MIXED_PRECISION": "bf16", "MASTER_PORT": "1"})
+    record = change(
+        RECORD,
+        config=change(RECORD.config, composed_sha256="a" * 64),
+        command=change(RECORD.command, launcher=launcher),
+    )
+    assert list_cautions(record, record) == list_cautions(RECORD, RECORD) == ()
+    other = change(record, config=change(record.config, composed_sha256="b" * 64))
+    (caution,) = list_cautions(record, other)
+    assert caution.startswith("the app composed another config")
+    assert list_cautions(change(record, config=RECORD.config), other) == ()
+    told = change(launcher, variables={"ACCELERATE_MIXED_PRECISION": "no", "MASTER_PORT": "2"})
+    (caution,) = list_cautions(record, change(record, command=change(record.command, launcher=told)))
+    assert caution == "the launcher set ACCELERATE_MIXED_PRECISION to no, and to bf16 in the recorded run"

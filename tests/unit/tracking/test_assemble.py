@@ -116,6 +116,7 @@ def test_who_drew_is_said_of_what_moved(assemble, record):
         ({"kind": "interactive", "script": Unavailable(unavailable="typed")}, "typed"),
         ({"kind": "script", "script": "/x.py", "argv": ("--key=***withheld***",)}, "withheld: argv.0"),
         ({"kind": "script", "script": "/x.py"}, "does not come back: too large"),
+        ({"kind": "script", "script": "/x.py", "obstacles": ("one of 2 processes",)}, "one of 2 processes"),
     ],
 )
 def test_a_run_that_cannot_be_replayed_says_why(assemble, record, changes, reason):
@@ -179,12 +180,17 @@ def test_how_a_block_ended():
 
 
 def test_a_run_has_a_name(make_options, record):
-    """A run is called as somebody wants it; else by what it is made of, else by its script, and by its seed."""
+    """A run is called as somebody wants it; else by what it is made of, else by its script or package, its seed and its
+    process."""
     script = record.command.model_copy(update={"kind": "script", "script": "/a/train.py"})
     assert name_run(make_options(name="mine", stem="x"), command=script, root=3) == "mine"
     assert name_run(make_options(stem="x"), command=script, root=3) == "x-seed3"
     assert name_run(make_options(), command=script, root=3) == "train-seed3"
     assert name_run(make_options(), command=record.command, root=4) == "run-seed4"
+    rank = script.model_copy(update={"process": "rank 1"})
+    assert name_run(make_options(), command=rank, root=3) == "train-seed3-rank1"
+    package = script.model_copy(update={"script": "/a/app/__main__.py"})
+    assert name_run(make_options(), command=package, root=3) == "app-seed3"
 
 
 def test_what_is_said_of_the_source_is_a_caution_of_the_record(assemble, record):
