@@ -8,7 +8,9 @@ no file of weights.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import stat
 import sys
 import threading
 import time
@@ -51,12 +53,14 @@ class OpenedFile:
 
 
 def look_at(path: str) -> OpenedFile | None:
-    """Return a file as it is now; `None`: it is not there."""
+    """Return a file as it is now; `None`: it is not there, or is no file: a pipe must not be read by anybody else."""
     try:
-        stat = Path(path).stat()
+        found = Path(path).stat()
     except (OSError, ValueError):
         return None
-    return OpenedFile(os.path.abspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)  # noqa: PTH100  a link stays
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return OpenedFile(os.path.abspath(path), found.st_size, found.st_mtime_ns, found.st_ino)  # noqa: PTH100  a link stays
 
 
 def is_weights(path: str) -> bool:
@@ -96,9 +100,9 @@ class _Watch:
             return
         with contextlib.suppress(Exception):  # whatever a file system does, the program has to go on
             name = os.fsdecode(path)
-            if os.path.splitext(name)[1].lower() not in _NO_WEIGHTS and is_weights(name):  # noqa: PTH122  quick
+            if os.path.splitext(name)[1].lower() not in _NO_WEIGHTS:  # noqa: PTH122  quick
                 seen = look_at(name)
-                if seen is not None:
+                if seen is not None and is_weights(name):
                     self.count += 1
                     self.files.pop(seen, None)
                     self.files[seen] = self.count
@@ -113,9 +117,38 @@ def watch_files() -> None:
         return
     _watch.is_on = True
     sys.addaudithook(_watch.on_event)
-    import wrapt
+    if "safetensors" in sys.modules:
+        _wrap_safetensors(sys.modules["safetensors"])
+    else:
+        sys.meta_path.insert(0, _SafetensorsFinder())
 
-    wrapt.register_post_import_hook(_wrap_safetensors, "safetensors")
+
+class _SafetensorsFinder:
+    """Finds safetensors as Python does, and lets it say which files it opens once it is imported.
+
+    wrapt has this, too, and takes a tenth of a second to import, which every command would pay.
+    """
+
+    is_searching = False
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Find the module's spec; `None` for any other one, which the finders after this one find."""
+        if name != "safetensors" or self.is_searching:
+            return None
+        self.is_searching = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.is_searching = False
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_wrap(module: Any) -> None:
+                execute(module)
+                _wrap_safetensors(module)
+
+            spec.loader.exec_module = execute_and_wrap  # type: ignore[method-assign]
+        return spec
 
 
 def _wrap_safetensors(module: Any) -> None:
@@ -158,7 +191,7 @@ def list_opened() -> list[OpenedFile]:
 
 def list_opened_since(count: int) -> list[OpenedFile]:
     """List the files that were opened since so many were, those that were opened before as well among them."""
-    return [file for file, number in _watch.files.items() if number > count]
+    return [file for file, number in list(_watch.files.items()) if number > count]
 
 
 def count_opened() -> int:

@@ -6,6 +6,7 @@ It never believes a kept digest of a file whose size or times have changed.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import sqlite3
 from dataclasses import dataclass
@@ -48,11 +49,12 @@ def find_in_hub_cache(place: HubPlace) -> Path:
     return folder / "snapshots" / place.commit / place.path
 
 
+@functools.lru_cache(maxsize=4096)
 def describe_weight_file(file: OpenedFile, *, location: str | None = None) -> WeightFile:
-    """Describe a file of weights that was opened.
+    """Describe a file of weights that was opened; once, so that it may be gone when its model is called again.
 
     Args:
-        file: as it was when it was opened; it is there.
+        file: as it was when it was opened; it is there the first time.
         location: the folder of its component: the path starts there, where the file is in it.
     """
     path = Path(file.path)

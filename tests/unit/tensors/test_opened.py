@@ -1,7 +1,12 @@
 """Promises of opened.py: whatever opens a file of weights is seen, and nothing else is taken for one."""
 
+import os
 import pickle
+import subprocess
+import sys
+import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +87,18 @@ def test_a_file_that_was_changed_is_another_one(files):
     assert look_at(str(files / "one.data")) is None
 
 
+def test_a_pipe_is_left_to_whoever_opens_it(tmp_path):
+    """What comes through a named pipe reaches its reader, all of it: it is not looked into."""
+    watch_files()
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(b"GGUF and more"))
+    writer.start()
+    before = count_opened()
+    assert (tmp_path / "pipe").read_bytes() == b"GGUF and more"
+    writer.join()
+    assert count_opened() == before
+
+
 def test_what_is_mapped_into_memory_is_listed(files):
     """Weights that lie in a file's mapping are told from memory alone; once nothing holds them, they are not."""
     path = str(files / "one.data")
@@ -90,3 +107,25 @@ def test_what_is_mapped_into_memory_is_listed(files):
     assert path in [file.path for file in list_mapped()]
     del held
     assert path not in [file.path for file in list_mapped()]
+
+
+ORDERS = {
+    "before": "import repro_track\nfrom safetensors import safe_open",
+    "after": "from safetensors import safe_open\nimport repro_track",
+}
+
+
+@pytest.mark.starts(Path(sys.executable).name)
+@pytest.mark.parametrize("order", ORDERS)
+def test_safetensors_is_watched_wherever_its_function_was_taken_to(files, order):
+    """A file that safetensors opens by itself is seen, whether the function was imported before the program or after
+    it; it is the same function to whoever asks."""
+    path = str(files / "one.data")
+    script = f"""
+{ORDERS[order]}
+from repro_track.tensors.opened import list_opened
+with safe_open({path!r}, framework="np") as file:
+    print([one.path for one in list_opened()], isinstance(file, safe_open))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{[path]} True"
