@@ -20,6 +20,7 @@ from repro_track.tensors.checkpoints import Checkpoint, open_checkpoint
 from repro_track.tensors.opened import (
     OpenedFile,
     count_opened,
+    find_first_opening,
     is_weights,
     list_mapped,
     list_opened,
@@ -31,7 +32,7 @@ _taken = 0
 """How many opened files were given to a pipeline already."""
 _SAMPLES = 8
 """So many tensors of a model are looked for in files, half of them vectors, and as many of a file in a model."""
-_LARGEST = 1 << 20
+_LARGEST = 1 << 18
 _SMALLEST = 4
 """So many values a tensor has at least that tells one file from another."""
 _READ_LIMIT = 256
@@ -92,7 +93,9 @@ def _search_all(model: Any, opened: Sequence[OpenedFile]) -> tuple[OpenedFile, .
     places = [os.path.join(path, "") for path in _list_places(model)]  # noqa: PTH118  a prefix that ends with a slash
     named = [one for one in opened if one.path.startswith(tuple(places))]
     missing = _choose(values, [_Candidate(one) for one in reversed(named)], wanted=values.sample(), chosen=chosen)
-    others = [one for one in reversed(opened) if one not in named]
+    # what a model was given besides, it was given after it was loaded
+    since = 0 if missing or not chosen else min(find_first_opening(one.file) for one in chosen)
+    others = [one for one in reversed(opened) if one not in named and find_first_opening(one) > since]
     missing = _choose(values, [_Candidate(one) for one in others], wanted=missing, chosen=chosen)
     if missing:
         seen = {(one.size, one.inode, one.mtime_ns) for one in opened}

@@ -83,6 +83,7 @@ class _Watch:
     def __init__(self) -> None:
         self.since_ns = time.time_ns()
         self.files: dict[OpenedFile, int] = {}
+        self.first: dict[OpenedFile, int] = {}
         self.count = 0
         self.is_on = False
         self.thread = threading.local()
@@ -106,6 +107,7 @@ class _Watch:
                     self.count += 1
                     self.files.pop(seen, None)
                     self.files[seen] = self.count
+                    self.first.setdefault(seen, self.count)
 
 
 _watch = _Watch()
@@ -192,6 +194,11 @@ def list_opened() -> list[OpenedFile]:
 def list_opened_since(count: int) -> list[OpenedFile]:
     """List the files that were opened since so many were, those that were opened before as well among them."""
     return [file for file, number in list(_watch.files.items()) if number > count]
+
+
+def find_first_opening(file: OpenedFile) -> int:
+    """Return how many files of weights had been opened when a file was opened for the first time."""
+    return _watch.first.get(file, 0)
 
 
 def count_opened() -> int:
