@@ -328,8 +328,8 @@ class TrackedRun:
             self._replayed.leave_second_calls(kept.second_calls)
             self._folder.save_sheet(kept.pictures, seeds=kept.picture_seeds)
             self._folder.write_texts(record)
-        if NOTHING in record.replayable.reasons:
-            print(f"repro_track: {NOTHING}", file=sys.stderr)
+        for reason in record.replayable.reasons if outcome.status == "finished" else ():  # else the error speaks
+            print(f"repro_track: {reason if reason == NOTHING else f'cannot be replayed: {reason}'}", file=sys.stderr)
         self.record = record.model_copy(update={"cost": measure_cost(self._watch)})
         self._folder.write_record(self.record)
         self._folder.write_page(self.record, run_id=self.run_id)

@@ -335,8 +335,8 @@ def test_a_link_to_the_repository_does_not_lead_to_the_present_code(project, pyt
 
 
 def test_what_cannot_come_back_is_said_when_it_is_recorded(project, python, read_record):
-    """A repository inside the tree that git cannot read makes a run not replayable at once, with the reason; the same
-    tree with a change that git hides is replayable."""
+    """A repository inside the tree that git cannot read makes a run not replayable at once, with the reason in the
+    record and on the terminal; the same tree with a change that git hides is replayable."""
     helper = project.root / "helper.py"
     project.git("update-index", "--assume-unchanged", "helper.py")
     helper.write_text("ETA = 0.9  # git status does not show this\n")
@@ -344,11 +344,15 @@ def test_what_cannot_come_back_is_said_when_it_is_recorded(project, python, read
     index = project.root / "vendor" / ".git" / "index"
     content = index.read_bytes()
     index.write_bytes(b"garbage")
-    recorded = read_record(python("script.py", cwd=project.root).run_id)
+    run = python("script.py", cwd=project.root)
+    recorded = read_record(run.run_id)
     assert not recorded.replayable.yes
     assert "vendor" in recorded.replayable.reasons[0]
+    assert f"cannot be replayed: {recorded.replayable.reasons[0]}" in run.err
     index.write_bytes(content)
-    assert read_record(python("script.py", cwd=project.root).run_id).replayable.yes
+    run = python("script.py", cwd=project.root)
+    assert read_record(run.run_id).replayable.yes
+    assert "cannot be replayed" not in run.err
 
 
 def test_a_tree_as_people_have_them_comes_back(project, record, replay, read_record, tmp_path):

@@ -67,6 +67,21 @@ def test_a_change_within_a_second_and_of_the_same_size_is_seen(git, tmp_path):
     assert (restore(git, tmp_path, source) / "kept.txt").read_text() == "two\n"
 
 
+def test_a_change_that_git_itself_cannot_see_comes_back(git, tmp_path):
+    """A file that was changed to the same size, with the same times to the second, after the index was written looks
+    untouched to git; it comes back as it lies there."""
+    path, moment = git.root / "kept.txt", 1_700_000_000
+    git("config", "core.trustctime", "false")
+    os.utime(path, ns=(moment * 10**9, moment * 10**9 + 1))
+    git("update-index", "--refresh")
+    path.write_text("two\n")
+    os.utime(path, ns=(moment * 10**9, moment * 10**9 + 2))
+    assert git("status", "--porcelain") == ""
+    source = capture(git, tmp_path)
+    assert set(source.changes) == {"unstaged"}
+    assert (restore(git, tmp_path, source) / "kept.txt").read_text() == "two\n"
+
+
 def test_restoring_touches_nothing_of_the_clone(git, tmp_path):
     """After a restore the clone has the same index, references, configuration, worktrees and files."""
 
