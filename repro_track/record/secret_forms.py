@@ -289,6 +289,7 @@ _NAME = re.compile(
 _QUOTED = re.compile(rb"[ \t]{0,8}[(\[{]?[ \t]{0,4}[A-Za-z]{0,2}(\"\"\"|'''|\\?\"|\\?'|`)([^\"'`\\\n]{1,4096})")
 _BARE = re.compile(rb"([ \t]{0,8})([^\s\"'`,;&(){}\[\]<>]{1,1024})(?=([\s\"'`,;&(){}\[\]<>])|$)")
 _LINE = re.compile(rb"(?:^|(?<=[\n\"']))[ \t+\-!>]{0,40}(?:(?:export|set|setenv|ENV|ARG|%env|%set_env)[ \t]+)?$")
+_LINE_END = re.compile(rb"[ \t]{0,8}(?:$|[\n\r#;,\"'`\\<}])")
 _OPTION = re.compile(rb"(?<![\w\-])--?([A-Za-z][\w.\-]{1,60})[ \t]{1,4}[\"']?([^\s\"'`]{1,1024})", re.ASCII)
 _ATTRIBUTE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _HOLDER = re.compile(rb"hub|hf|login|api|auth|client|pretrained|download|upload|session", re.IGNORECASE)
@@ -346,7 +347,8 @@ def _is_bare_secret(data: bytes, name: re.Match[bytes], bare: re.Match[bytes], s
         return False
     if suspicion is Suspicion.BY_VALUE or looks_random(value):
         return looks_random(value)
-    is_line = _LINE.search(data, max(0, name.start() - 60), name.start()) is not None
+    begins = _LINE.search(data, max(0, name.start() - 60), name.start()) is not None
+    is_line = begins and _LINE_END.match(data, bare.end(2)) is not None  # and not the first word of a sentence
     is_upper = name[1].isupper() and name[0].endswith(b"=") and not bare[1]
     if not (is_line or is_upper or bare[3] == b";" or data[name.start() - 1 : name.start()] == b";"):
         return False

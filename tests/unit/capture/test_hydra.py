@@ -12,6 +12,7 @@ from repro_track.capture.hydra import (
     find_job,
     keep_hydra_words,
     list_config_files,
+    list_words,
     read_hydra_overrides,
 )
 
@@ -156,3 +157,11 @@ def test_outside_an_app_there_is_no_job(tmp_path):
     """No job, no overrides, and no Hydra app."""
     assert (find_job(), read_hydra_overrides()) == (None, None)
     assert not capture_command(ordinal=0, folder=tmp_path).is_hydra
+
+
+def test_words_are_what_was_typed(monkeypatch):
+    """Overrides that refer to a variable, or look like it, are the words that were typed: not what the variable holds."""
+    monkeypatch.setenv("A_TOKEN", "planted")
+    words = ["hub.token=${oc.env:A_TOKEN}", r"call.prompt=a \${x}", "seed=3"]
+    assert list_words(OmegaConf.create(words)) == words
+    assert list(OmegaConf.create(words[:1])) == ["hub.token=planted"]
