@@ -160,7 +160,7 @@ def test_outside_an_app_there_is_no_job(tmp_path):
 
 
 def test_words_are_what_was_typed(monkeypatch):
-    """Overrides that refer to a variable, or look like it, are the words that were typed: not what the variable holds."""
+    """Overrides that refer to a variable, or look like it, are what was typed, not what the variable holds."""
     monkeypatch.setenv("A_TOKEN", "planted")
     words = ["hub.token=${oc.env:A_TOKEN}", r"call.prompt=a \${x}", "seed=3"]
     assert list_words(OmegaConf.create(words)) == words
