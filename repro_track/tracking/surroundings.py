@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from repro_track.capture.command import find_repository_place, find_script
+from repro_track.capture.edited import list_edited_files
 from repro_track.capture.machine import capture_environment, capture_torch_build
 from repro_track.capture.outside import capture_outside
 from repro_track.capture.packages import capture_packages
@@ -69,6 +70,11 @@ class Surroundings:
         if settings is not None:
             environment = environment.model_copy(update={"packages": capture_packages()})
             source = capture_outside(source, folder=self.folder)
+            edited = [
+                f"{name} of an installed package was edited where it lies: another environment has not that code"
+                for name in list_edited_files()
+            ]
+            source = source.model_copy(update={"cautions": (*source.cautions, *edited)})
         return Seen(
             environment=environment,
             source=source,
