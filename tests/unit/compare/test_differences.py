@@ -133,7 +133,7 @@ def test_equal_records_have_no_differences(make_record):
     ("place", "value", "kind"),
     [
         ("seeds.root", 4, "seed"),
-        ("seeds.generators.0.initial_seed", 4, "seed"),
+        ("seeds.generators.0.state_before", "0" * 64, "seed"),
         ("calls.0.components.1.memory_xxh3", "0" * 32, "weights"),
         ("calls.0.arguments.eta", 0.5, "call"),
         ("calls.0.components.0.config.clip_sample", False, "pipeline"),
