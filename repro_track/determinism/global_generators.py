@@ -42,7 +42,7 @@ def is_same_state(one: Any, other: Any) -> bool:
         return one is other
     if hasattr(one, "equal"):
         return bool(one.equal(other))
-    # NumPy's is a tuple with an array in it, Python's one with a tuple of numbers, which compare much faster as they are
+    # NumPy's is a tuple with an array in it, Python's one of numbers, which compare much faster as they are
     return len(one) == len(other) and all(
         np.array_equal(left, right) if isinstance(left, np.ndarray) else left == right
         for left, right in zip(reversed(one), reversed(other), strict=True)

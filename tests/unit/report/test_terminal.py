@@ -59,8 +59,8 @@ def test_diff_folds_what_follows_from_the_seed(make_record):
 
 
 def test_diff_says_what_two_records_mean_together(make_record):
-    """Of two runs whose noise was drawn in two precisions `diff` says that one seed is two pictures; of two that drew in
-    one it does not."""
+    """Of two runs whose noise was drawn in two precisions `diff` says that one seed is two pictures; of two that drew
+    in one it does not."""
     half, wide = (
         make_record({"calls.0.trace.noise_dtype": dtype, "config.resolved.dtype": dtype})
         for dtype in ("float16", "float32")
