@@ -23,6 +23,7 @@ from repro_track.store.stored_run import StoredRun
 from repro_track.store.tags import (
     DIGESTS,
     RECORD_ID,
+    REPLAY_OF,
     name_output_tag,
     name_pixels_tag,
     name_seed_tag,
@@ -146,9 +147,9 @@ def _find_digest(store: Store, text: str) -> list[Match]:
 
 
 def _find_seed(store: Store, seed: str) -> list[Match]:
-    """Find the runs that made an image from a seed, whoever made the generator."""
+    """Find the runs that made an image from a seed, whoever made the generator; replays of them are left out."""
     name = name_seed_tag(seed)
-    runs = store.find_by_tag(name)
+    runs = [run for run in store.find_by_tag(name) if REPLAY_OF not in run.tags]
     if not runs:
         raise UsageError(f"no run in the store has an image of seed {seed}", expected="the seed of one image")
     return [Match(run, f"by the seed of its {run.tags[name]}") for run in runs]

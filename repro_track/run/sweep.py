@@ -173,7 +173,7 @@ def make_member_key(words: Sequence[str]) -> str:
     True
     """
     own = sorted(leave_out_sweep(redact_words(list(words))))
-    return "m" + digest_bytes("\n".join(own).encode())[:16]
+    return "m" + digest_bytes("\n".join(own).encode("utf-8", "surrogatepass"))[:16]
 
 
 def end_sweep(*, is_failed: bool) -> StoredRun | None:

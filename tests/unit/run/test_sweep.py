@@ -22,5 +22,6 @@ def test_a_member_is_known_by_what_it_runs():
     key = make_member_key(["seed=1", "call.prompt=a cat"])
     assert make_member_key(["call.prompt=a cat", "++sweep.run=x", "seed=1", "++sweep.done.m1=y"]) == key
     assert make_member_key(["seed=2", "call.prompt=a cat"]) != key
+    assert make_member_key(["call.prompt=\udcff"]) != make_member_key(["call.prompt=\udcfe"])  # a word that is no UTF-8
     secret = make_member_key(["api_token=hf_abcdefghijklmnopqrstuvwxyz012345"])
     assert secret == make_member_key(["api_token=" + "hf_zyxwvutsrqponmlkjihgfedcba543210"])
