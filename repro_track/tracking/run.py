@@ -292,9 +292,8 @@ class TrackedRun:
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:
-        """Time the block as the loading of a pipeline, and note draws from global generators in it apart: many models
-        draw the weights that the file then replaces. In the run of a config they are undone, so that a call begins
-        as it would with a pipeline that was there before; a script's own code may have seeded them in the block."""
+        """Time the block as the loading of a pipeline. Its global draws, of weights that a file then replaces, are noted
+        apart, and undone for a config, so that a call begins as with a pipeline that was there before."""
         before = read_globals()
         with self._watch.timed("load"):
             yield
