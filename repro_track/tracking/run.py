@@ -292,7 +292,7 @@ class TrackedRun:
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:
-        """Time the block as the loading of a pipeline. Its global draws, of weights that a file then replaces, are noted
+        """Time the block as the loading of a pipeline. Its global draws, of weights that files replace, are noted
         apart, and undone for a config, so that a call begins as with a pipeline that was there before."""
         before = read_globals()
         with self._watch.timed("load"):
