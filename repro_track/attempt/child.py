@@ -17,7 +17,7 @@ from repro_track.attempt.workspace import Attempt
 from repro_track.capture.packages import copy_program, make_import_path
 from repro_track.capture.redirect import STARTUP_FOLDER
 from repro_track.config.locations import REPLAY
-from repro_track.errors import ReplayError
+from repro_track.errors import ExitCode, ReplayError, UsageError
 from repro_track.record.names import RECORD_NAME
 from repro_track.record.reading import read_record
 from repro_track.record.schema import RunRecord
@@ -68,12 +68,16 @@ def read_result(attempt: Attempt, *, code: int) -> RunRecord:
 
     Raises:
         ReplayError: it left none.
+        UsageError: it left none because it was changed into what cannot be run.
     """
     path = attempt.handover.result_folder / RECORD_NAME
     if not path.is_file():
         log = Path(attempt.plan.folder) / _CHILD_LOG
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
         advice = f"its last words: {to_printable(lines[-1], limit=200)}" if lines else "see its output above"
+        changes = attempt.handover.settings.changes
+        if changes and code == ExitCode.WRONG_USAGE:
+            raise UsageError(f"the run cannot be varied by {' '.join(changes)}", advice=advice)
         if attempt.plan.code:
             advice += "; what git ignores is not part of the restored source: --code current runs where the clone is"
         raise ReplayError(

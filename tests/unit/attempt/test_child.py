@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from repro_track.attempt.child import make_child_variables, read_result, started_child
-from repro_track.errors import ReplayError
+from repro_track.errors import ReplayError, UsageError
+from repro_track.record.handover import Settings
 from repro_track.record.reading import read_record
 from tests.unit.attempt.attempts import make_attempt
 
@@ -59,3 +60,13 @@ def test_a_child_without_a_record_is_an_error_with_its_last_words(attempt):
     attempt.handover.result_folder.mkdir()
     shutil.copyfile(RECORD_PATH, attempt.handover.result_folder / "record.json")
     assert read_result(attempt, code=0) == RECORD
+
+
+def test_a_change_that_cannot_be_run_is_wrong_usage(tmp_path):
+    """A child that refuses its changed config leaves no record: exit code 2; one that fails otherwise is no usage."""
+    varied = make_attempt(RECORD, tmp_path, settings=Settings(changes=("call.num_inference_steps=[1]",)))
+    with pytest.raises(UsageError, match=r"cannot be varied by call\.num_inference_steps=\[1\]"):
+        read_result(varied, code=2)
+    with pytest.raises(ReplayError, match="ended with code 3") as failed:
+        read_result(varied, code=3)
+    assert failed.value.exit_code == 3
