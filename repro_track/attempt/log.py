@@ -20,6 +20,7 @@ from repro_track.media.picture import make_contact_sheet, read_picture
 from repro_track.record.choice import render_options
 from repro_track.record.handover import Settings
 from repro_track.record.names import PREVIEW_NAME, REPORT_NAME, SIDE_BY_SIDE_NAME, find_image
+from repro_track.record.redaction import redact_words
 from repro_track.record.schema import RunRecord
 from repro_track.report.markdown import render_description, render_variation_description
 from repro_track.report.page import render_replay_page, render_run_page
@@ -105,7 +106,9 @@ def log_variation(outcome: Outcome, run: StoredRun, *, store: Store) -> None:
 
 def render_changes(settings: Settings) -> str:
     """Render what a variation changes, and of which image alone, as words."""
-    return " ".join([*([str(settings.focus)] if settings.focus.image is not None else []), *settings.changes])
+    return " ".join(
+        [*([str(settings.focus)] if settings.focus.image is not None else []), *redact_words(settings.changes)]
+    )
 
 
 def _choose_picture(record: RunRecord, *, image: int | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from repro_track.attempt.log import render_changes
 from repro_track.attempt.workspace import prepared, sweep_workspaces
 from repro_track.lookup.found import FoundRun
 from repro_track.record.choice import make_choice
@@ -69,3 +70,9 @@ def test_preparing_sweeps_nothing(replays):
 def test_nothing_to_sweep_is_no_error():
     """Before the first replay there is no folder of replays."""
     assert sweep_workspaces() == []
+
+
+def test_what_a_variation_was_given_as_a_secret_is_not_said():
+    """The name and the tags of a variation have the key of a secret that it was given, not its value."""
+    settings = Settings(changes=("hub.token=planted", "seed=3"))
+    assert render_changes(settings) == "hub.token=***withheld*** seed=3"
