@@ -17,7 +17,7 @@ from pathlib import Path
 from repro_track.capture.command import ignores_variables
 from repro_track.capture.launch import is_installed
 from repro_track.record.names import NOTEBOOK_NAME
-from repro_track.record.schema import Command, Source
+from repro_track.record.schema import Command, RunRecord, Source
 
 VARIABLE = "PYTHONHASHSEED"
 
@@ -44,6 +44,17 @@ def is_hash_random(command: Command, variables: Mapping[str, str | None]) -> boo
         return False
     is_forced = any(re.fullmatch(r"-[A-Za-z]*R[A-Za-z]*", word) for word in command.options)
     return is_forced or ignores_variables(command) or variables[VARIABLE] in (None, "", "random")
+
+
+def say_hash_order(record: RunRecord, *, folder: Path) -> RunRecord:
+    """Return a record with the caution that its run's own code goes through a set in its order, if it does.
+
+    Args:
+        record: of a run that ends in this process.
+        folder: the run's; it has the cells of a notebook.
+    """
+    found = list_hash_cautions(record.command, record.environment.variables, source=record.source, folder=folder)
+    return record.model_copy(update={"cautions": (*record.cautions, *found)}) if found else record
 
 
 def list_hash_cautions(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from repro_track.capture.command import capture_command, count_block, make_config_command, read_own_process
-from repro_track.capture.hash_order import list_hash_cautions
+from repro_track.capture.hash_order import say_hash_order
 from repro_track.capture.known import read_known_secrets
 from repro_track.capture.launch import read_launch_key
 from repro_track.capture.machine import read_user
@@ -319,10 +319,7 @@ class TrackedRun:
         with self._watch.timed("close"):
             kept, seen = self._kept, self._surroundings.look(capture_state())
             self._command, seen = finish_notebook(self._command, seen, kept=kept, folder=self._folder.path)
-            kept.cautions += list_hash_cautions(
-                self._command, seen.environment.variables, source=seen.source, folder=self._folder.path
-            )
-            record = self._assemble(outcome, seen=seen)
+            record = say_hash_order(self._assemble(outcome, seen=seen), folder=self._folder.path)
             self._folder.save_tensors(outputs=kept.tensors, states=kept.states, latents=kept.latents)
             self._replayed.leave_second_calls(kept.second_calls)
             self._folder.save_sheet(kept.pictures, seeds=kept.picture_seeds)

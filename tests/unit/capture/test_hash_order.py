@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from repro_track.capture.hash_order import is_hash_random, list_hash_cautions, list_order_lines
+from repro_track.capture.hash_order import is_hash_random, list_hash_cautions, list_order_lines, say_hash_order
 from repro_track.record.names import NOTEBOOK_NAME
 from repro_track.record.schema import Command, Source, Unavailable
 
@@ -118,3 +118,14 @@ def test_a_cell_is_named_by_its_number(tmp_path):
     command = make_command("notebook", script=NOTEBOOK_NAME)
     (caution,) = list_hash_cautions(command, UNSET, source=make_source(NOWHERE), folder=tmp_path)
     assert "(cell 3)" in caution
+
+
+def test_the_record_of_such_a_run_has_the_caution(make_record, tmp_path):
+    """It is added to those that the record has; a record of a run with the variable stays as it is."""
+    (tmp_path / "x.py").write_text("list({'a'})")
+    command = {"command": make_command(script=str(tmp_path / "x.py")).model_dump()}
+    around = {**command, "source": make_source(NOWHERE).model_dump(), "cautions": ["another"]}
+    record = make_record({**around, "environment.variables": UNSET})
+    assert [one[:14] for one in say_hash_order(record, folder=tmp_path).cautions] == ["another", "PYTHONHASHSEED"]
+    same = make_record({**around, "environment.variables": {"PYTHONHASHSEED": "0"}})
+    assert say_hash_order(same, folder=tmp_path) == same
