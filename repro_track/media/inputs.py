@@ -23,6 +23,7 @@ from repro_track.tensors.host import (
     is_channels_last,
     is_torch_tensor,
     load_tensors,
+    name_unfiled,
     save_tensors,
     to_host,
     to_torch,
@@ -32,20 +33,27 @@ FOLDER = "inputs"
 _VALUE = "value"
 
 
-def walk_leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+_DEEPEST = 50
+"""What lies deeper is one value without parts, and so is what contains itself."""
+
+
+def walk_leaves(value: Any, place: str, *, depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Walk through lists, tuples, dicts, sets and dataclasses; return every other value with its place."""
-    if isinstance(value, Mapping):
+    depth += 1
+    if depth > _DEEPEST:
+        yield place, value
+    elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from walk_leaves(item, f"{place}.{key}" if place else str(key))
+            yield from walk_leaves(item, f"{place}.{key}" if place else str(key), depth=depth)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from walk_leaves(item, f"{place}.{index}")
+            yield from walk_leaves(item, f"{place}.{index}", depth=depth)
     elif isinstance(value, (set, frozenset)):
         for item in value:
-            yield from walk_leaves(item, place)
+            yield from walk_leaves(item, place, depth=depth)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
-            yield from walk_leaves(getattr(value, field.name), f"{place}.{field.name}")
+            yield from walk_leaves(getattr(value, field.name), f"{place}.{field.name}", depth=depth)
     else:
         yield place, value
 
@@ -84,15 +92,23 @@ def list_unstorable(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def _name_unstorable(value: Any) -> str | None:
-    if isinstance(value, np.ndarray) and value.dtype.hasobject:
-        return "an array of Python objects"
-    if isinstance(value, _PLAIN) or is_torch_tensor(value) or type(value).__module__ == "torch":
+    if is_torch_tensor(value) or isinstance(value, np.ndarray):
+        return name_unfiled(value)
+    if isinstance(value, _PLAIN) or type(value).__module__ == "torch":
         return None  # the last: a dtype, a device, a memory format
-    if callable(value) and hasattr(value, "__name__"):
-        return f"the function {value.__name__}"
-    if hasattr(value, "read") and hasattr(value, "close"):
-        return f"an open file ({getattr(value, 'name', '') or type(value).__name__})"
+    if callable(value) and (name := _get(value, "__name__")):
+        return f"the function {name}"
+    if _get(value, "read") and _get(value, "close"):
+        return f"an open file ({_get(value, 'name') or type(value).__name__})"
     return f"a {type(value).__module__}.{type(value).__qualname__}"
+
+
+def _get(value: Any, name: str) -> Any:
+    """Return an attribute; `None`: there is none, or asking fails: an object's own code may do anything."""
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
 
 
 def _keep(place: str, value: Any, *, folder: Path, origin: str | None) -> Input:
@@ -159,32 +175,44 @@ def digest_picture(picture: Image.Image) -> str:
     return digest_tensor(picture.convert("RGBA") if picture.mode == "P" else picture)
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: Any, *, depth: int = 0) -> Any:
     """Return a JSON value for anything: tensors, arrays and pictures by digest, other objects by class and name."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, int, float)):
         return value
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()  # half of a surrogate pair is in no file
+    depth += 1
+    if depth > _DEEPEST:
+        return _name_object(value)
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {to_plain(str(key)): to_plain(item, depth=depth) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, depth=depth) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted((to_plain(item) for item in value), key=repr)
+        return sorted((to_plain(item, depth=depth) for item in value), key=repr)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_plain(getattr(value, field.name), depth=depth) for field in dataclasses.fields(value)}
     if isinstance(value, np.generic):
-        return value.item()
+        item = value.item()
+        return item if isinstance(item, (bool, int, float)) else to_plain(str(value))
     if isinstance(value, Path) or (type(value).__module__ == "torch" and not is_torch_tensor(value)):
-        return str(value)
+        return to_plain(str(value))
     if isinstance(value, enum.Enum):
-        return to_plain(value.value)
+        return to_plain(value.value, depth=depth)
     if isinstance(value, Image.Image):
         return {"sha256": digest_picture(value), "type": type(value).__name__, "shape": list(value.size)}
-    try:
-        return {"sha256": digest_tensor(value), "type": type(value).__name__, "shape": list(value.shape)}
-    except TypeError:
-        named = getattr(value, "__qualname__", None)
-        owner = type(value) if named is None else value
-        return f"{owner.__module__}.{named or owner.__qualname__}"
+    if is_torch_tensor(value) or isinstance(value, np.ndarray):
+        kind = type(value).__name__
+        if (found := name_unfiled(value)) is not None:
+            return {"unavailable": found, "type": kind}
+        return {"sha256": digest_tensor(value), "type": kind, "shape": list(value.shape)}
+    return _name_object(value)
+
+
+def _name_object(value: Any) -> str:
+    named = _get(value, "__qualname__")
+    owner = value if isinstance(named, str) and isinstance(_get(value, "__module__"), str) else type(value)
+    return f"{owner.__module__}.{owner.__qualname__}"
 
 
 def restore_inputs(

@@ -7,6 +7,7 @@ whoever compares, stores, reports or verifies outputs asks the table. It never c
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from repro_track.media import sound_and_video
 from repro_track.media.picture import write_picture
 from repro_track.record.schema import OutputKind
-from repro_track.tensors.digests import digest_tensor
+from repro_track.tensors.digests import digest_bytes, digest_tensor
 from repro_track.tensors.host import HostTensor, is_torch_tensor, to_host, to_pixels
 
 _PICTURES = ("images", "image")
@@ -73,7 +74,8 @@ class Leaf:
     @property
     def is_array(self) -> bool:
         """Whether it is an array or a tensor."""
-        return hasattr(self.value, "ndim") and hasattr(self.value, "shape") and not isinstance(self.value, _NUMBERS)
+        kind = type(self.value)  # an object's own code is not asked
+        return hasattr(kind, "ndim") and hasattr(kind, "shape") and not issubclass(kind, _NUMBERS)
 
     def has_rank(self, *ranks: int, fields: tuple[str, ...]) -> bool:
         """Whether it is an array of one of these ranks in one of these fields, and no latents."""
@@ -98,9 +100,13 @@ class Target:
     seed: int | None = None
 
     def find_path(self, suffix: str) -> Path:
-        """Return the path of the file with this suffix, whose folder is there then."""
+        """Return the path of the file with this suffix, whose folder is there then. A name that is no file's, such as
+        one with a slash, has others in the place of such letters, and its digest."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder / f"{self.name}{suffix}"
+        plain = re.sub(r"[^\w.#+ -]", "_", self.name)[:100]
+        if plain != self.name:
+            plain = f"{plain}-{digest_bytes(self.name.encode(errors='backslashreplace'))[:16]}"
+        return self.folder / f"{plain}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ def _recognise_picture(leaf: Leaf) -> Count | None:
 
 def is_pil(value: Any) -> bool:
     """Whether a value is a picture of PIL."""
-    return hasattr(value, "getbands")
+    return hasattr(type(value), "getbands")
 
 
 def _write_picture(value: Any, target: Target) -> Written:
@@ -242,7 +248,7 @@ def _recognise_numbers(leaf: Leaf) -> Count | None:
 
 def _find_exact_numbers(value: Any) -> HostTensor:
     if isinstance(value, str):
-        return to_host(np.frombuffer(value.encode(), dtype=np.uint8))
+        return to_host(np.frombuffer(value.encode(errors="surrogatepass"), dtype=np.uint8))
     return to_host(np.asarray(value) if isinstance(value, _NUMBERS) else value)
 
 

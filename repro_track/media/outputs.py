@@ -6,6 +6,7 @@ there is to know of a kind is in the table of `kinds`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from repro_track.media import kinds
 from repro_track.media.kinds import UNKNOWN_RATES, Leaf, Rates, Target, get_kind
 from repro_track.record.schema import Output, OutputKind
 from repro_track.tensors.digests import digest_file, digest_tensor
-from repro_track.tensors.host import HostTensor
+from repro_track.tensors.host import FILED, HostTensor
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,31 @@ def list_outputs(
     >>> [out.name for out in list_outputs({"images": np.zeros((2, 8, 8, 3), dtype="float32")})]
     ['images.0', 'images.1']
     """
-    return list(_walk(Leaf("", result, is_latent=latent, makes_frames=makes_frames, videos=frozenset(videos))))
+    leaf = Leaf("", result, is_latent=latent, makes_frames=makes_frames, videos=frozenset(videos))
+    return list(_name_apart(_walk(leaf)))
 
 
-def _walk(leaf: Leaf) -> Iterator[RawOutput]:
+def _name_apart(listed: Iterable[RawOutput]) -> Iterator[RawOutput]:
+    """Give every output a name of its own: `{"a.b": 1, "a": {"b": 2}}` would have two of one name."""
+    taken: set[str] = set()
+    for raw in listed:
+        own = raw.name.encode(errors="backslashreplace").decode()  # half of a surrogate pair is in no file
+        names = itertools.chain([own], (f"{own}#{number}" for number in itertools.count(2)))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        yield replace(raw, name=name)
+
+
+_DEEPEST = 50
+"""What lies deeper, as what contains itself does, is one value without parts."""
+
+
+def _walk(leaf: Leaf, *, depth: int = 0) -> Iterator[RawOutput]:
     """Walk through a result: what a kind recognises is an output, what is made of parts is walked, `None` is none."""
     if leaf.value is None:
+        return
+    if depth > _DEEPEST:
+        yield RawOutput(leaf.name, "unknown", leaf.value)
         return
     for kind in kinds.KINDS:
         count = kind.recognise(leaf)
@@ -73,7 +93,7 @@ def _walk(leaf: Leaf) -> Iterator[RawOutput]:
     if parts is None:
         yield RawOutput(leaf.name, "unknown", leaf.value)
     for name, value in parts or ():
-        yield from _walk(replace(leaf, name=_join_name(leaf.name, name), value=value))
+        yield from _walk(replace(leaf, name=_join_name(leaf.name, name), value=value), depth=depth + 1)
 
 
 def _join_name(name: str, part: Any) -> str:
@@ -127,12 +147,15 @@ def to_exact(raw: RawOutput) -> HostTensor:
     """Return the exact values of an output as one tensor; the frames of a list are stacked.
 
     Raises:
-        TypeError: its kind has no exact values but its bytes.
+        TypeError: its kind has no exact values but its bytes, or it is made of what no file gives back.
     """
     find_exact = get_kind(raw.kind).find_exact
     if find_exact is None:
         raise TypeError(f"an output of kind {raw.kind} has no exact values")
-    return find_exact(raw.value)
+    exact = find_exact(raw.value)
+    if exact.dtype not in FILED:
+        raise TypeError(f"no file gives values of {exact.dtype} back")
+    return exact
 
 
 def keep_output(

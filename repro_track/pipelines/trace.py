@@ -23,12 +23,14 @@ _STEP_METHODS = ("step", "step_pred", "step_correct")
 
 class TraceCollector:
     """Collects what the hooks see, in the order in which it happens; `finish` gives the record's part, and `latents` is
-    what the last step gave (`None` before one), `samples` what every step gave, where they are kept."""
+    what the last step gave (`None` before one), `samples` what every step gave, where they are kept, `failed` why a
+    step could not be looked at."""
 
     def __init__(self, level: TraceLevel, *, keeps_samples: bool = False) -> None:
         self._level = level
         self._keeps_samples = keeps_samples
         self.samples: list[HostTensor] = []
+        self.failed: str | None = None
         self.latents: HostTensor | None = None
         self._noise: str | None = None
         self._noise_dtype: str | None = None
@@ -54,7 +56,7 @@ class TraceCollector:
         self._order.setdefault(column, len(self._order))
         try:
             self._pending[column] = digest_tensors_quickly(self._choose(_list_tensors(output)))
-        except (RuntimeError, TypeError) as error:  # a dtype without plain bytes must not end the run
+        except Exception as error:  # a dtype without plain bytes must not end the run
             self._pending[column] = f"unavailable: {first_line(error)}"
 
     def _choose(self, tensors: list[Any]) -> list[Any]:
@@ -227,7 +229,10 @@ def _make_watched_step(step: Any, *, name: str, collector: TraceCollector):
         if collector.wants_noise and is_torch_tensor(sample):
             sample = sample.clone()  # some schedulers write into it
         result = step(*args, **kwargs)
-        collector.on_step(name, given.get("timestep"), sample, result)
+        try:
+            collector.on_step(name, given.get("timestep"), sample, result)
+        except Exception as error:  # whatever a scheduler of somebody's own gives must not end the run
+            collector.failed = first_line(error)
         return result
 
     return watched_step

@@ -71,13 +71,13 @@ def render_seeds(record: RunRecord) -> str:
 
 
 def _render_ranges(seeds: Sequence[int]) -> str:
-    """Render seeds in their order; three and more that follow each other by the first and the last.
+    """Render seeds in their order, each once; three and more that follow each other by the first and the last.
 
     >>> _render_ranges([1, 2, 3, 7, 9]), _render_ranges([3, 4])
     ('1 to 3, 7, 9', '3, 4')
     """
     runs: list[list[int]] = []
-    for seed in seeds:
+    for seed in dict.fromkeys(seeds):  # several calls begin with the same
         if runs and seed == runs[-1][-1] + 1:
             runs[-1].append(seed)
         else:

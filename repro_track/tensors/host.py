@@ -40,7 +40,32 @@ class HostTensor:
 
 def is_torch_tensor(value: Any) -> bool:
     """Whether a value is a tensor of torch, told by what it can do: torch need not be loaded to ask."""
-    return hasattr(value, "detach") and hasattr(value, "is_quantized")
+    return hasattr(type(value), "detach") and hasattr(type(value), "is_quantized")  # an object's own code is not asked
+
+
+FILED = frozenset((
+    "bool", "uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+    "float16", "bfloat16", "float32", "float64", "complex64",
+    "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz",
+))  # fmt: skip
+"""The dtypes, by torch's names, whose values a file of safetensors gives back."""
+
+
+def name_unfiled(value: Any) -> str | None:
+    """Name what a tensor or array is that has no plain bytes, or bytes that no file gives back; `None`: it has.
+
+    >>> name_unfiled(np.zeros(2)), name_unfiled(np.array(["a"]))
+    (None, 'an array of str32')
+    """
+    if not is_torch_tensor(value):
+        name = value.dtype.name
+        return None if name in FILED else f"an array of {'Python objects' if value.dtype.hasobject else name}"
+    if value.is_nested or str(value.layout) != "torch.strided":
+        return f"a {'nested' if value.is_nested else str(value.layout).removeprefix('torch.')} tensor"
+    dtype = str(value.dtype).removeprefix("torch.")
+    if value.is_quantized or dtype not in FILED:
+        return f"a tensor of {dtype}"
+    return "a tensor on the device meta, which has no values" if value.device.type == "meta" else None
 
 
 def is_channels_last(tensor: Any) -> bool:
@@ -124,6 +149,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
 _DTYPES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
     "I64": "int64", "U64": "uint64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
+    "C64": "complex64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
 }  # fmt: skip
 
 

@@ -5,7 +5,8 @@ It never changes the run: what it knows of the call is one frozen value, also wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -51,6 +52,7 @@ class RecordedCall:
         draws: from global generators.
         second: what the pipeline gave when it was called again, for replays that ask for it.
         cautions: what may make a replay of it differ, a sentence each.
+        unknown: what of it could not be recorded, a sentence each: it cannot be replayed.
     """
 
     part: PipelineCall | None
@@ -61,6 +63,7 @@ class RecordedCall:
     draws: tuple[Draw, ...]
     second: SecondCall | None
     cautions: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass
@@ -96,6 +99,7 @@ class CallRecorder:
     _second: SecondCall | None = field(default=None, init=False)
     _others: tuple[WeightFile, ...] = field(default=(), init=False)
     _cautions: list[str] = field(default_factory=list, init=False)
+    _unknown: list[str] = field(default_factory=list, init=False)
 
     def make(self) -> Any:
         """Call the pipeline, and keep everything that the call is and gives.
@@ -109,7 +113,9 @@ class CallRecorder:
         """
         call, settings = self.call, self.replayed.settings
         with self.watch.timed("describe"):
-            components = self._describe()
+            components: tuple[Component, ...] = ()
+            with self._noting("what it is made of"):
+                components = self._describe()
             self.replayed.check_weights(components, self.adapter_files, call=call.index, others=self._others)
             self.replayed.restore_globals(call=call.index)
         before = read_globals()
@@ -125,17 +131,34 @@ class CallRecorder:
                 with watching_draws(self.replayed.list_drawn(call=call.index)) as lines:
                     result = self._call_pipeline()
             finally:
-                self._take(collector, components=components, before=before, lines=lines)
+                with self._noting("what it left behind"):
+                    self._take(collector, components=components, before=before, lines=lines)
         if self.options.previews:
-            with self.watch.timed("previews"), undisturbed(call.pipe), rewound_globals(read_globals()):
+            with (
+                self._noting("the previews", to=self._cautions),
+                self.watch.timed("previews"),
+                undisturbed(call.pipe),
+                rewound_globals(read_globals()),
+            ):
                 for step, picture in enumerate(make_previews(call.pipe, collector.samples)):
                     self.folder.save_preview(picture, call=call.index, step=step)
-        with self.watch.timed("outputs"):
+        with self.watch.timed("outputs"), self._noting("its outputs"):
             self._keep_outputs(result)
         if settings.twice and self._part is not None:
             with call.watch.rewound(), rewound_globals(before):
                 self._second = self._call_again(self._part)
         return result
+
+    @contextlib.contextmanager
+    def _noting(self, what: str, *, to: list[str] | None = None) -> Iterator[None]:
+        """Take note of what of the call cannot be recorded, whatever the reason: the call is made all the same."""
+        notes = self._unknown if to is None else to
+        try:
+            yield
+        except ReproTrackError:
+            raise
+        except Exception as error:
+            notes.append(f"of call {self.call.index} {what} could not be recorded: {describe_error(error)}")
 
     def _describe(self) -> tuple[Component, ...]:
         """Describe what the pipeline is made of, and say of which weights no file is known."""
@@ -157,6 +180,7 @@ class CallRecorder:
             draws=tuple(self._draws),
             second=self._second,
             cautions=tuple(self._cautions),
+            unknown=tuple(self._unknown),
         )
 
     def _call_pipeline(self) -> Any:
@@ -189,6 +213,8 @@ class CallRecorder:
         packed = pack_globals(before)
         self._states = call.watch.states | {name_global(call.index, name): one for name, one in packed.items()}
         self._latents = collector.latents
+        if collector.failed:
+            self._cautions.append(f"the steps of call {call.index} could not be looked at: {collector.failed}")
         self._part = PipelineCall(
             index=call.index,
             class_name=type(pipe).__name__,

@@ -16,6 +16,7 @@ from PIL import Image
 
 from repro_track.capture.packages import render_packages
 from repro_track.config.plain import decode_config, render_yaml
+from repro_track.errors import first_line
 from repro_track.media.outputs import UNKNOWN_RATES, Rates, RawOutput, get_preview, keep_file, keep_output, to_exact
 from repro_track.media.picture import make_contact_sheet
 from repro_track.record.names import (
@@ -29,6 +30,7 @@ from repro_track.record.names import (
     name_call,
 )
 from repro_track.record.reading import render_record
+from repro_track.record.redaction import redact_text
 from repro_track.record.schema import Output, RunRecord, Unavailable
 from repro_track.report.page import render_run_page
 from repro_track.store.tags import name_logged_images
@@ -142,17 +144,21 @@ class RunFolder:
         if not raw.is_known:
             reason = f"output {raw.name} is a {type(raw.value).__name__}, which cannot be compared"
             return KeptOutput(Unavailable(unavailable=reason))
-        part = keep_output(
-            raw,
-            folder=self.path / "outputs",
-            record_id=self.owner,
-            rates=rates,
-            picture_format=self.picture_format,
-            settings=settings,
-            seed=seed,
-        )
-        # a copy: the caller may write into the value afterwards
-        return KeptOutput(part, to_exact(raw).copy(), get_preview(raw) if with_picture else None)
+        try:
+            part = keep_output(
+                raw,
+                folder=self.path / "outputs",
+                record_id=self.owner,
+                rates=rates,
+                picture_format=self.picture_format,
+                settings=settings,
+                seed=seed,
+            )
+            # a copy: the caller may write into the value afterwards
+            return KeptOutput(part, to_exact(raw).copy(), get_preview(raw) if with_picture else None)
+        except Exception as error:  # whatever somebody's pipeline gives must not end the run
+            reason = f"output {raw.name} could not be kept: {first_line(error)}"
+            return KeptOutput(Unavailable(unavailable=redact_text(reason)))
 
     def keep_file(self, name: str, path: Path) -> KeptOutput:
         """Keep a copy of a file that the run made."""

@@ -66,6 +66,7 @@ class Kept:
         if recorded.second is not None:
             self.second_calls.append(recorded.second)
         self.cautions.extend(recorded.cautions)
+        self.unknown.extend(recorded.unknown)
         self.add_draws(recorded.draws)
         self.add_outputs(recorded.outputs)
 

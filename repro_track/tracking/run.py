@@ -22,7 +22,7 @@ from repro_track.capture.machine import read_user
 from repro_track.config.locations import resolve_store_uri
 from repro_track.determinism.global_generators import list_moved, read_globals, write_globals
 from repro_track.determinism.numerics import capture_state
-from repro_track.errors import UsageError
+from repro_track.errors import ReproTrackError, UsageError
 from repro_track.media.files import load_files
 from repro_track.media.inputs import keep_inputs, list_unstorable
 from repro_track.media.outputs import list_outputs
@@ -201,11 +201,12 @@ class TrackedRun:
                 return otherwise() if otherwise else pipe(**arguments)
             try:
                 recorder = self._prepare_call(pipe, arguments, stage=stage, adapter_files=adapter_files)
-            except UsageError as error:
-                if otherwise is None:
+            except Exception as error:
+                if not _is_for_the_record(error, is_config=self._options.is_config, is_direct=otherwise is not None):
                     raise
-                self._kept.unknown.append(f"a direct call of {type(pipe).__name__} was not recorded: {error.found}")
-                return otherwise()
+                what = f"a {'direct ' if otherwise else ''}call of {type(pipe).__name__}"
+                self._kept.unknown.append(f"{what} was not recorded: {describe_error(error)}")
+                return otherwise() if otherwise else pipe(**arguments)
             try:
                 with self._replayed.restored_schedulers(pipe, call=recorder.call.index):
                     return recorder.make()
@@ -346,6 +347,14 @@ class TrackedRun:
             cost=measure_cost(self._watch),
             foreign=self._replayed.list_foreign_code(seen.source),
         )
+
+
+def _is_for_the_record(error: Exception, *, is_config: bool, is_direct: bool) -> bool:
+    """Whether what keeps a call from being recorded is only noted, and the call made all the same: not where somebody
+    is told what is wrong with what they asked of us."""
+    if isinstance(error, UsageError):
+        return is_direct
+    return not is_config and not isinstance(error, ReproTrackError)
 
 
 @contextlib.contextmanager

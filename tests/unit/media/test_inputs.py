@@ -1,5 +1,6 @@
 """Promises of inputs.py: whatever a call is given comes back as it was, or is refused by name before anything runs."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,8 @@ def test_what_hangs_on_a_picture_stays_behind(tmp_path):
     "value",
     [
         torch.arange(6, dtype=torch.float32).reshape(2, 3),
+        torch.arange(6).to(torch.complex64),
+        torch.arange(6).to(torch.float8_e4m3fn),
         torch.arange(6).to(torch.bfloat16),
         torch.tensor(True),
         torch.tensor(2.5, dtype=torch.float64),
@@ -143,6 +146,20 @@ def a_callback(pipe, step, timestep, values):
     return values
 
 
+class Hostile:
+    """Answers no question."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+def make_loop():
+    """A list that contains itself."""
+    loop = []
+    loop.append(loop)
+    return loop
+
+
 @pytest.mark.parametrize(
     ("make", "named"),
     [
@@ -151,6 +168,13 @@ def a_callback(pipe, step, timestep, values):
         (lambda folder: np.array([object()]), "an array of Python objects"),
         (lambda folder: torch.nn.Linear(1, 1), "Linear"),
         (lambda folder: iter([1]), "iterator"),
+        (lambda folder: (one for one in "a"), "generator"),
+        (lambda folder: torch.eye(2).to_sparse(), "a sparse_coo tensor"),
+        (lambda folder: torch.empty(2, device="meta"), "on the device meta"),
+        (lambda folder: np.array(["a"]), "an array of str32"),
+        (lambda folder: np.zeros(2, dtype=np.longdouble), "an array of "),
+        (lambda folder: Hostile(), "Hostile"),
+        (lambda folder: make_loop(), "builtins.list"),
     ],
 )
 def test_what_cannot_be_kept_is_said_by_name(make, named, tmp_path):
@@ -159,6 +183,7 @@ def test_what_cannot_be_kept_is_said_by_name(make, named, tmp_path):
     (sentence,) = list_unstorable(arguments)
     assert "x.y.0" in sentence
     assert named in sentence
+    assert json.loads(json.dumps(to_plain(arguments))).keys() == arguments.keys()
     assert [one.name for one in keep_inputs(arguments, folder=tmp_path / "run", origins={})] == ["image"]
 
 
@@ -187,6 +212,13 @@ def test_plain_things_are_no_inputs(tmp_path):
     }
     assert keep_inputs(plain, folder=tmp_path, origins={}) == ()
     assert list_unstorable(plain) == []
+
+
+def test_every_plain_value_is_json():
+    """Numbers of NumPy that JSON does not have, and halves of letters, are text; other numbers stay numbers."""
+    assert to_plain([np.longdouble(3), np.datetime64("2026-01-02"), np.complex64(1)]) == ["3.0", "2026-01-02", "(1+0j)"]
+    assert to_plain([np.float64(3), np.int8(3), np.True_]) == [3.0, 3, True]
+    assert to_plain({"a\ud800": "b\ud800"}) == {"a\\ud800": "b\\ud800"}
 
 
 def test_leaves_are_walked_with_their_places():

@@ -57,6 +57,34 @@ def test_an_empty_list_has_no_outputs():
     assert names({"images": PIXELS[:0]}) == []
 
 
+def test_every_output_has_a_name_of_its_own():
+    """Two places with one name, and names that differ in a number's kind alone, are told apart."""
+    assert [name for name, _ in names({"a.b": 1.0, "a": {"b": 2.0}, "c": 3.0})] == ["a.b", "a.b#2", "c"]
+    assert [name for name, _ in names({1: 1.0, "1": 2.0})] == ["1", "1#2"]
+
+
+@pytest.mark.parametrize("name", ["../../up", "a/b", "a\0b", "x" * 300, "a\nb"])
+def test_no_name_leads_out_of_the_folder(name, tmp_path):
+    """A name that is no file's is written in the folder all the same, under one of its own; a plain name stays."""
+    kept = [
+        keep_output(RawOutput(one, "tensor", np.ones(2)), folder=tmp_path / "outputs", record_id="a" * 32)
+        for one in (name, f"{name}/", "a b#2.c")
+    ]
+    files = [one.name for one in (tmp_path / "outputs").iterdir()]
+    assert sorted(f"outputs/{one}" for one in files) == sorted(one.file for one in kept)
+    assert len(files) == 3
+    assert kept[2].file == "outputs/a b#2.c.npy"
+    assert [one.name for one in tmp_path.iterdir()] == ["outputs"]
+
+
+def test_what_contains_itself_is_named():
+    """A list in itself ends somewhere, as what cannot be kept."""
+    loop = []
+    loop.append(loop)
+    ((_, kind),) = names({"a": loop})
+    assert kind == "unknown"
+
+
 def test_what_cannot_be_kept_is_named():
     """An object that is no tensor is listed as unknown, not left out."""
     assert names({"mesh": object()}) == [("mesh", "unknown")]

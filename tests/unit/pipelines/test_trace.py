@@ -47,6 +47,30 @@ def test_nothing_is_left_behind(tiny_pipeline):
     assert not any(module._forward_hooks for module in tiny_pipeline.unet.modules())
 
 
+def test_a_step_that_cannot_be_looked_at_ends_nothing(tiny_pipeline):
+    """A scheduler of somebody's own may give a step anything for a time: the run goes on, and why is kept."""
+    step = DDIMScheduler.step
+
+    class Own(DDIMScheduler):
+        def step(self, model_output, timestep, sample, **words):
+            return step(self, model_output, 1, sample, **words)
+
+        def scale_model_input(self, sample, timestep=None):
+            return sample
+
+    scheduler = Own()
+    sample = torch.ones(1, 3, 2, 2)
+    scheduler.set_timesteps(2)
+    with recording({"scheduler": scheduler}, level="steps") as collector:
+        assert scheduler.step(sample, "a time", sample).prev_sample.shape == sample.shape
+    assert "a time" in collector.failed
+    assert collector.finish().steps == ()
+    with recording({"scheduler": scheduler}, level="steps") as collector:
+        scheduler.step(sample, 1, sample)
+    assert collector.failed is None
+    assert len(collector.finish().steps) == 1
+
+
 def test_signature_and_name_of_the_scheduler_stay(tiny_pipeline):
     """Pipelines read the signature of `step` and the class's name: both are unchanged while watched."""
     scheduler = tiny_pipeline.scheduler

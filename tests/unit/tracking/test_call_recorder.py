@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMPipeline
 
 from repro_track.determinism.global_generators import read_globals, rewound_globals
 from repro_track.errors import PipelineError, UsageError
@@ -114,6 +115,34 @@ def test_a_call_that_fails_is_known_until_then(make_recorder, tiny_pipeline):
     assert len(known.part.trace.steps) == 1
     assert known.generators[0].state_before != known.generators[0].state_after
     assert known.outputs == ()
+
+
+class Broken:
+    """A component that does not say what it is."""
+
+    def to_dict(self):
+        raise RuntimeError("no dict")
+
+
+class WithBroken(DDIMPipeline):
+    """A pipeline that has one."""
+
+    @property
+    def components(self):
+        return {**super().components, "broken": Broken()}
+
+
+def test_what_cannot_be_recorded_ends_no_call(make_recorder, tiny_pipeline):
+    """Where a component cannot be described, the result is what it would have been, and what is missing is said; of a
+    call of which all is known nothing is said."""
+    whole = make_recorder(tiny_pipeline)
+    expected = whole.make().images
+    assert whole.finish().unknown == ()
+    recorder = make_recorder(WithBroken(tiny_pipeline.unet, tiny_pipeline.scheduler))
+    assert np.array_equal(recorder.make().images, expected)
+    known = recorder.finish()
+    assert len(known.outputs) == 1
+    assert known.unknown == ("of call 0 what it is made of could not be recorded: RuntimeError: no dict",)
 
 
 def test_the_pipeline_of_a_config_fails_in_one_message(make_recorder, tiny_pipeline):

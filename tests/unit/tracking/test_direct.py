@@ -13,6 +13,7 @@ import torch
 from diffusers import DDIMPipeline
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
+from repro_track.errors import UsageError
 from repro_track.tracking.direct import recorded_calls
 from repro_track.tracking.track import track
 
@@ -108,6 +109,37 @@ def test_a_call_that_cannot_be_recorded_is_made(make_run, tiny_pipeline):
     assert run.record.calls == ()
     (reason,) = [one for one in run.record.replayable.reasons if "a direct call" in one]
     assert "1 images, and there are 2 seeds" in reason
+
+
+class Odd:
+    """An argument that cannot even be asked for its parts."""
+
+    @property
+    def shape(self):
+        raise RuntimeError("no shape")
+
+
+def test_an_argument_that_nobody_can_read_ends_nothing(make_run, tiny_pipeline):
+    """A call that is given what fails when it is looked at is made, directly and by the run, and both are named as not
+    recorded; a name that the pipeline does not have is still refused."""
+    taken = []
+
+    class Taking(DDIMPipeline):
+        def __call__(self, thing=None, generator=None):
+            taken.append(thing)
+            return (1.0,)
+
+    pipe, odd = Taking(tiny_pipeline.unet, tiny_pipeline.scheduler), Odd()
+    with make_run() as run:
+        assert pipe(thing=odd) == run(pipe, thing=odd) == (1.0,)
+        with pytest.raises(UsageError, match=r"call\.thin"):
+            run(pipe, thin=odd)
+    assert taken == [odd, odd]
+    assert sum("call of Taking was not recorded: RuntimeError: no shape" in one for one in _reasons(run)) == 2
+
+
+def _reasons(run):
+    return run.record.replayable.reasons
 
 
 def test_what_somebody_else_has_replaced_stays():
