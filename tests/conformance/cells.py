@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from repro_track.attempt.child import make_child_variables, read_result
@@ -60,8 +61,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: an entry of the zoo with its own scheduler, run with one thread and with two, or with another
-    scheduler, run once; `more` are the words of the command that this needs."""
+    """One cell: an entry of the zoo with its own scheduler, run with one thread, and with two where both are compared;
+    or with another scheduler, run once. `more` are the words of the command that this needs."""
 
     name: str
     scheduler: str | None = None
@@ -72,7 +73,8 @@ class Cell:
         """The words in which the runs of this cell differ. The first run is the one that is replayed."""
         if self.scheduler:
             return (f"scheduler.class_name={self.scheduler}",)
-        return ("determinism.num_threads=1", "determinism.num_threads=2")
+        one, two = "determinism.num_threads=1", "determinism.num_threads=2"
+        return (one,) if zoo.ZOO[self.name].is_variant else (one, two)
 
     def make_words(self, folder: Path) -> list[str]:
         """Make the words of `repro-track run` that all runs of this cell have in common."""
@@ -109,12 +111,10 @@ def build_model(name: str, folder: Path) -> Path:
     pipe.save_pretrained(folder / "models" / name)
     call: dict[str, Any] = dict(entry.call)
     for argument, make in entry.files.items():
-        path = folder / "files" / f"{name}-{argument}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        make().save(path)
-        call[argument] = str(path)
+        call[argument] = str(save_file(make(), folder / "files" / f"{name}-{argument}"))
     stage = {
-        "pipeline": {"path": str(folder / "models" / name)},
+        "pipeline": {"path": str(folder / "models" / name)}
+        | ({"class_name": entry.class_name} if entry.class_name else {}),
         "call": call,
         "adapters": adapters,
     }
@@ -130,6 +130,18 @@ def build_model(name: str, folder: Path) -> Path:
     target.write_text("# @package _global_\n" + yaml.safe_dump(config, sort_keys=False))
     torch.manual_seed(0)
     return folder / "conf"
+
+
+def save_file(value: Any, stem: Path) -> Path:
+    """Save a picture or a tensor that a call is given; return the file's path."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    if hasattr(value, "save"):
+        path = stem.with_suffix(".png")
+        value.save(path)
+    else:
+        path = stem.with_suffix(".npy")
+        np.save(path, value.numpy())
+    return path
 
 
 def try_schedulers(name: str, schedulers: Sequence[str]) -> list[str]:
@@ -299,7 +311,8 @@ class Together:
         self._failed: dict[Cell, Outcome] = {}
 
     def build(self, names: Sequence[str], *, idle: Sequence[str] = ()) -> dict[str, str]:
-        """Build models. Also try `idle` schedulers with them; return those that do drive one, and which.
+        """Build models. Also try `idle` schedulers with those that are no variants; return those that do drive one, and
+        which.
 
         Raises:
             RuntimeError: a model cannot be built.
@@ -308,7 +321,8 @@ class Together:
         driving: dict[str, str] = {}
         try:
             for name in names:
-                reply = builder.ask(name=name, folder=str(self._folder), idle=list(idle))
+                tried = [] if zoo.ZOO[name].is_variant else list(idle)
+                reply = builder.ask(name=name, folder=str(self._folder), idle=tried)
                 if "problem" in reply:
                     raise RuntimeError(f"{name} cannot be built: {reply['problem']}")
                 driving |= dict.fromkeys(reply["drives"], name)

@@ -8,6 +8,7 @@ from repro_track.errors import PipelineError, UsageError
 from repro_track.pipelines.components import describe_components
 from repro_track.pipelines.switches import apply_switches, capture_hooks, capture_switches, digest_switches
 from tests.conformance import zoo
+from tests.conformance.zoo import parts
 
 
 def describe(pipe):
@@ -68,7 +69,7 @@ def test_offloading_is_seen(pipe):
 
 def test_a_setting_deep_in_a_model_is_seen():
     """A setting of a single module below changes the digest of all, and only that."""
-    model = zoo.vae()
+    model = parts.vae()
     assert isinstance(model, AutoencoderKL)
     before = digest_switches(model)
     model.decoder.up_blocks[0].resnets[0].output_scale_factor = 1.5
