@@ -52,6 +52,7 @@ def test_an_untrue_table_is_found_out(table):
     changed["rows"].pop()
     assert matrix.find_untrue(table, table) == []
     assert len(matrix.find_untrue(table, changed)) == 2
+    assert len(matrix.find_untrue(table, changed, is_part=True)) == 1  # a cell that was not run says nothing
 
 
 # --- cells --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from repro_track.record.schema import Source, Unavailable
 from tests.unit.capture.random_trees import RandomTree, list_tree
 from tests.unit.capture.trees import capture, restore
 
-TREES = int(os.environ.get("REPRO_TRACK_TREES", "100"))
+TREES = int(os.environ.get("REPRO_TRACK_TREES", "50"))
 """How many random trees are tried: `make trees TREES=1000`."""
 SHARES = 10
 QUICK = 2
