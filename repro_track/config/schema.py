@@ -5,6 +5,7 @@ It never loads torch or mlflow, and never reads a file.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -183,7 +184,7 @@ def leave_out_sweep(words: Iterable[str]) -> list[str]:
 
 
 def check_seed(seed: int, *, name: str = "seed") -> int:
-    """Return `seed` if a CPU generator keeps all of it.
+    """Return `seed` as an int, if a CPU generator keeps all of it; one of NumPy's or torch's integers is one, too.
 
     Raises:
         UsageError: it is not an int of 32 bits: torch would cut it silently.
@@ -191,14 +192,18 @@ def check_seed(seed: int, *, name: str = "seed") -> int:
     >>> check_seed(0)
     0
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEED_LIMIT:
+    try:
+        number = -1 if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < SEED_LIMIT:
         raise UsageError(
             f"{name} is {seed!r}",
             expected=f"an integer from 0 to {SEED_LIMIT - 1}: torch's CPU generator keeps only 32 bits of a seed, "
             "so a larger one would be the same as a smaller one",
             advice="choose one in that range",
         )
-    return seed
+    return number
 
 
 def check_experiment(name: str) -> str:

@@ -106,8 +106,9 @@ def _redact(value: Any, place: str, name: str, withheld: list[str]) -> Any:
         kept: dict[str, Any] = {}
         for key, item in value.items():
             text = str(key)
-            speaks = judge_name(text) is not Suspicion.NONE
-            inner = text if speaks else named if text == "value" and named else name
+            whole = f"{place}.{text}" if place else text  # `api: {key: abc}` says what `api.key` says
+            speaks = judge_name(whole) is not Suspicion.NONE
+            inner = whole if speaks else named if text == "value" and named else name
             clean = redact_text(text)
             if clean != text:
                 withheld.append(f"{place}.{clean}" if place else clean)
@@ -138,7 +139,7 @@ def _redact_nested(word: str) -> str:
     """Redact one word: also the pairs of a dict in Hydra's grammar, `hub={token:abc}`."""
 
     def keep(pair: re.Match[str]) -> str:
-        is_withheld = is_secret(pair["name"], pair["value"].strip("'\" "))
+        is_withheld = is_secret(f"{key}.{pair['name']}", pair["value"].strip("'\" "))
         return pair["before"] + (WITHHELD if is_withheld else pair["value"])
 
     key, equals, value = word.partition("=")

@@ -286,7 +286,9 @@ _NAME = re.compile(
     rb"(?::[ \t]{0,4}[A-Za-z][\w.|\[\], ]{0,40}?[ \t]{0,4}=|=>|:=|==?|:)",
     re.ASCII,
 )
-_QUOTED = re.compile(rb"[ \t]{0,8}[(\[{]?[ \t]{0,4}[A-Za-z]{0,2}(\"\"\"|'''|\\?\"|\\?'|`)([^\"'`\\\n]{1,4096})")
+_QUOTED = re.compile(
+    rb"[ \t]{0,8}(?:[(\[]\s{0,20}|\{[ \t]{0,4})?[A-Za-z]{0,2}(\"\"\"|'''|\\?\"|\\?'|`)([^\"'`\\\n]{1,4096})"
+)
 _BARE = re.compile(rb"([ \t]{0,8})([^\s\"'`,;&(){}\[\]<>]{1,1024})(?=([\s\"'`,;&(){}\[\]<>])|$)")
 _LINE = re.compile(rb"(?:^|(?<=[\n\"']))[ \t+\-!>]{0,40}(?:(?:export|set|setenv|ENV|ARG|%env|%set_env)[ \t]+)?$")
 _LINE_END = re.compile(rb"[ \t]{0,8}(?:$|[\n\r#;,\"'`\\<}])")
@@ -322,7 +324,9 @@ def _is_option_secret(value: str, suspicion: Suspicion) -> bool:
     """Whether the word after an option in a text is its value, not the next word of a sentence."""
     if suspicion is Suspicion.NONE or value.startswith("-") or is_placeholder(value):
         return False
-    return looks_random(value) or (suspicion is Suspicion.SURE and bool(re.search(r"[\d\W_]", value.rstrip(".,:;"))))
+    return looks_random(value) or (
+        suspicion is Suspicion.SURE and bool(re.search(r"[\d\W_]|[a-z][A-Z]", value.rstrip(".,:;")))
+    )
 
 
 def _is_text_secret(value: str, suspicion: Suspicion, *, name: str, before: bytes = b"") -> bool:
@@ -357,17 +361,40 @@ def _is_bare_secret(data: bytes, name: re.Match[bytes], bare: re.Match[bytes], s
 
 # --- what commands and formats of files have of their own
 
-_LOGIN = re.compile(rb"\blogin[ \t]+[^\s]{1,128}[ \t]+password[ \t]+([^\s]{1,512})", re.IGNORECASE)
+_LOGIN = re.compile(
+    rb"(?:\blogin[ \t]+[^\s]{1,128}[ \t]+|\bmachine[ \t]+[^\s]{1,256}\s{1,20}login\s{1,20}[^\s]{1,128}\s{1,20})"
+    rb"password[ \t]+([^\s]{1,512})",
+    re.IGNORECASE,
+)
+_LOGIN_COMMAND = re.compile(
+    rb"\blogin[ \t]+(?:--[a-z\-]{1,30}[ \t]+){0,3}(?=[A-Za-z_\-]{0,60}\d)([\w\-]{24,512})(?=\s|$)"
+)
 _LOGIN_CALL = re.compile(rb"\blogin\([ \t]{0,8}(?:[A-Za-z_]\w{0,20}[ \t]{0,4}=[ \t]{0,4})?[\"']([^\"'\n]{6,512})[\"']")
 _USER_OPTION = re.compile(rb"(?<=\s)(?:-u|--user|--proxy-user)[ \t=]{0,3}[\"']?([^\s:\"'@/]{1,64}:[^\s\"']{2,256})")
 _PASSWORD_OPTION = re.compile(
-    rb"(?:\bsshpass|\blogin\b[^\n]{0,80}?|\bmysql(?:dump)?\b[^\n]{0,80}?)[ \t]-p[ \t]?([^\s\"']{3,256})"
+    rb"(?:\bsshpass|\blogin\b[^\n]{0,80}?|\bmysql(?:dump)?\b[^\n]{0,80}?)[ \t]-p[ \t]?[\"']?([^\s\"']{3,256})"
+    rb"|\b(?:un)?zip\b[^\n]{0,80}?[ \t]-P[ \t]?[\"']?([^\s\"']{3,256})"
+)
+_USER_AND_PASSWORD = re.compile(
+    rb"(?:\bauth[ \t]{0,4}=[ \t]{0,4}|HTTP(?:Basic|Digest|Proxy)Auth)\([ \t]{0,4}"
+    rb"(?:\"[^\"\n]{1,128}\"|'[^'\n]{1,128}'|[\w.]{1,64})[ \t]{0,4},[ \t]{0,4}[\"']([^\"'\n]{3,256})[\"']"
 )
 _ELEMENT = re.compile(rb"<([A-Za-z][\w.:\-]{1,60})>([^<>\s]{3,1024})</")
 _SET = re.compile(
     rb"(?:setdefault|putenv|setenv)\([ \t]{0,8}[\"']([\w.\-]{2,80})[\"'][ \t]{0,8},"
     rb"[ \t]{0,8}[\"']([^\"'\n]{1,1024})[\"']"
 )
+_DEFAULT = re.compile(
+    rb"(?:getenv|\.get|\.pop|setattr)\([ \t]{0,8}(?:[\w.]{1,60},[ \t]{0,8})?[\"']([\w.\-]{2,80})[\"'][ \t]{0,8},"
+    rb"[ \t]{0,8}[\"']([^\"'\n]{1,1024})[\"']"
+    rb"|[\"'](--?[A-Za-z][\w\-]{1,60})[\"'][^()\n]{0,200}?\bdefault[ \t]{0,4}=[ \t]{0,4}[\"']([^\"'\n]{1,1024})[\"']"
+)
+_AWS = re.compile(rb"\bconfigure[ \t]+set[ \t]+([\w.\-]{2,80})[ \t]+[\"']?([^\s\"']{3,1024})")
+_SEVERAL = re.compile(
+    rb"(?<![\w.,])((?:[\w.]{1,60}[ \t]{0,4},[ \t]{0,4}){1,8}[\w.]{1,60})[ \t]{0,4}=[ \t]{0,4}\(?"
+    rb"((?:[\"'][^\"'\n]{0,256}[\"'][ \t]{0,4},[ \t]{0,4}){1,8}[\"'][^\"'\n]{0,256}[\"'])"
+)
+_TEXT = re.compile(rb"[\"']([^\"'\n]{0,256})[\"']")
 _BLOCK = re.compile(
     rb"(?<![\w.\-])([\w.\-]{2,80})[\"']?[ \t]{0,8}:[ \t]{0,8}[>|][+\-\d]{0,2}[ \t]{0,8}\n"
     rb"((?:[ \t+]{1,80}[^\s][^\n]{0,4096}\n?){1,64})"
@@ -375,18 +402,39 @@ _BLOCK = re.compile(
 
 
 def _find_in_commands(data: bytes, lowered: bytes) -> Iterator[Span]:
-    """Find passwords in `.netrc`, in commands that take one after `-u` or `-p`, in XML, in blocks of YAML."""
+    """Find passwords in `.netrc`, in commands that take one after `-u` or `-p`, in XML, in blocks of YAML, in calls
+    that are given one beside its name."""
     if b"login" in lowered:
-        yield from (match.span(1) for match in _LOGIN.finditer(data))
+        yield from (match.span(1) for one in (_LOGIN, _LOGIN_COMMAND) for match in one.finditer(data))
         for match in _LOGIN_CALL.finditer(data):
             if not is_placeholder(match[1].decode("latin-1")) and re.search(rb"\d", match[1]) and b" " not in match[1]:
                 yield match.span(1)
     if b"curl" in lowered or b"wget" in lowered:
         yield from (m.span(1) for m in _USER_OPTION.finditer(data) if not is_placeholder(m[1].decode("latin-1")))
-    if b" -p" in data and (b"sshpass" in lowered or b"login" in lowered or b"mysql" in lowered):
-        yield from (m.span(1) for m in _PASSWORD_OPTION.finditer(data) if not is_placeholder(m[1].decode("latin-1")))
-    for pattern in (_ELEMENT, _SET, _BLOCK):
+    if b" -p" in lowered and any(word in lowered for word in (b"sshpass", b"login", b"mysql", b"zip")):
+        for m in _PASSWORD_OPTION.finditer(data):
+            if not is_placeholder(m[m.lastindex or 0].decode("latin-1")):
+                yield m.span(m.lastindex or 0)
+    if b"auth" in lowered:
+        yield from (m.span(1) for m in _USER_AND_PASSWORD.finditer(data) if not is_placeholder(m[1].decode("latin-1")))
+    yield from _find_beside(data)
+    for pattern in (_ELEMENT, _SET, _BLOCK, _AWS):
         for match in pattern.finditer(data):
             is_named = judge_name(match[1].decode("latin-1")) is Suspicion.SURE
             if is_named and not is_placeholder(match[2].decode("latin-1").strip()):
                 yield match.span(2)
+
+
+def _find_beside(data: bytes) -> Iterator[Span]:
+    """Find the defaults of options and variables, and values of names that are set several at once."""
+    for match in _DEFAULT.finditer(data):
+        group = match.lastindex or 0
+        name, value = match[group - 1].decode("latin-1"), match[group].decode("latin-1")
+        if (suspicion := judge_name(name)) is not Suspicion.NONE and _is_text_secret(value, suspicion, name=name):
+            yield match.span(group)
+    for match in _SEVERAL.finditer(data):
+        names = [name.strip().decode("latin-1") for name in match[1].split(b",")]
+        for name, text in zip(names, _TEXT.finditer(match[2]), strict=False):
+            suspicion, value = judge_name(name), text[1].decode("latin-1")
+            if suspicion is not Suspicion.NONE and _is_text_secret(value, suspicion, name=name):
+                yield match.start(2) + text.start(1), match.start(2) + text.end(1)

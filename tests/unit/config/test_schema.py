@@ -1,6 +1,7 @@
 """Promises of schema.py: a config has the types that it says, is open where any key may stand, and a seed is one that
 torch keeps whole."""
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -11,8 +12,9 @@ from repro_track.errors import UsageError
 
 @pytest.mark.parametrize("seed", [0, 1, SEED_LIMIT - 1])
 def test_a_seed_of_32_bits_is_itself(seed):
-    """Every seed that a CPU generator keeps is returned as it is, 0 included."""
+    """Every seed that a CPU generator keeps is returned as it is, 0 included; one of NumPy's integers as an int."""
     assert check_seed(seed) == seed
+    assert type(check_seed(np.uint32(seed))) is int
 
 
 @pytest.mark.parametrize("seed", [-1, SEED_LIMIT, True, 1.0, "1", None])

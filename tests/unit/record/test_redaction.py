@@ -109,6 +109,14 @@ def test_variables_in_a_list_are_known_by_the_name_beside_them():
     assert redact_tree(pairs)[1] == ("0.value",)
 
 
+def test_the_key_above_speaks_too():
+    """`api: {key: X}` is what `api.key=X` is: both are withheld; a key of data is neither."""
+    assert redact_tree({"api": {"key": "abc"}}) == ({"api": {"key": WITHHELD}}, ("api.key",))
+    assert redact_words(["api.key=abc", "+api={key:abc}"]) == (f"api.key={WITHHELD}", f"+api={{key:{WITHHELD}}}")
+    plain = {"data": {"key": "image"}, "sort": {"key": "name"}}
+    assert redact_tree(plain) == (plain, ())
+
+
 def test_a_key_that_is_a_secret_is_withheld():
     """A token can also be a key."""
     assert redact_tree({TOKEN: 1}) == ({WITHHELD: 1}, (WITHHELD,))
