@@ -11,7 +11,7 @@ import torch
 
 import repro_track as rt
 
-at = Path(sys.argv[1])
+at = Path(sys.argv[-1])
 few = {"prompt": "a cat", "num_inference_steps": 2, "output_type": "np"}
 flux = {**few, "height": 16, "width": 16, "max_sequence_length": 16}
 
@@ -64,9 +64,10 @@ WAYS = {
     "hotswapped LoRA": lambda: (load_swapped(), few),
 }
 
-with rt.track(experiment="loading", seed=3) as run:
-    for load in WAYS.values():
-        pipe, call = load()
-        pipe.set_progress_bar_config(disable=True)
-        run(pipe, **call)
-print(run.run_id)
+if __name__ == "__main__":
+    with rt.track(experiment="loading", seed=3) as run:
+        for load in WAYS.values():
+            pipe, call = load()
+            pipe.set_progress_bar_config(disable=True)
+            run(pipe, **call)
+    print(run.run_id)

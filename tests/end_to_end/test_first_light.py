@@ -129,7 +129,8 @@ def test_an_image_is_not_its_neighbour(digits_run, read_record):
 
 
 def test_a_run_has_many_names(cli, digits_run, artifacts, tmp_path):
-    """A run is found by prefix, link of MLflow's UI, picture, stripped picture, and record.json."""
+    """A run is found by prefix, link of MLflow's UI, picture, stripped picture, record.json, and the digest of one of
+    its outputs; by another digest nothing is found."""
     folder = artifacts(digits_run.run_id)
     picture = folder / "outputs" / "images.0.png"
     stripped = tmp_path / "renamed.png"
@@ -140,7 +141,9 @@ def test_a_run_has_many_names(cli, digits_run, artifacts, tmp_path):
     for name in (digits_run.run_id[:8], link, picture, stripped, folder / "record.json"):
         assert cli("show", name, "--json").out == shown
     assert cli("find", stripped).out.split()[0] == digits_run.run_id
-    assert cli("find", json.loads(shown)["outputs"][0]["sha256"]).code == 2  # one output of two is not the run's digest
+    digest = json.loads(shown)["outputs"][0]["sha256"]
+    assert digits_run.run_id in cli("find", digest).out.split()
+    assert cli("find", digest[::-1]).code == 2
 
 
 def test_a_stranger_is_not_found(cli, tmp_path):

@@ -36,14 +36,16 @@ def find(address):
 
 
 def test_a_run_is_started_logged_and_its_folder_removed(address):
-    """Open, start, log: the run is in MLflow with its record, its description and its artifacts, under its name."""
+    """Open, start, log: the run is in MLflow with its record, its description and its artifacts, under the name
+    that its record has in the end."""
     outbox = Outbox(address)
     outbox.start()
     started = outbox.wait_started()
     outbox.check()
     assert outbox.log(description="a description") == started
     store, run = find(address)
-    assert (run.run_id, run.name, run.is_finished) == (started.run_id, "a name", True)
+    assert (run.run_id, run.name, run.is_finished) == (started.run_id, read_record(RECORD).name, True)
+    assert run.name != address.name
     assert run.tags["mlflow.note.content"] == "a description"
     assert store.load_record(run).record_id == read_record(RECORD).record_id
     assert not Path(address.folder).exists()

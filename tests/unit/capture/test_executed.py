@@ -66,8 +66,8 @@ def test_a_module_is_known_by_its_name(tmp_path, monkeypatch):
 
 def test_a_file_that_a_module_only_claims_is_not(tmp_path, monkeypatch):
     """A module that torch builds in memory names a file that is nowhere; the main module is nobody's import."""
-    names = {path.name for path in list_executed(bool)}
-    assert not {"_ops.py", "_classes.py"} & names
+    built = [path for path in list_executed(bool) if path.name in ("_ops.py", "_classes.py")]
+    assert [path for path in built if not path.is_file()] == []  # torch has a real file of the first name, too
     main = tmp_path / "main.py"
     main.write_text("A = 'the main module'\n")
     execute_named(main)
