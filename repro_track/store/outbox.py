@@ -7,6 +7,7 @@ the run before its end, unless somebody asks for MLflow's run id.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,8 @@ from repro_track.store.messages import (
 )
 from repro_track.store.stored_run import StoredRun
 
+_NOT_OURS = ("PYTHONWARNINGS", "PYTHONDEVMODE", "PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONTRACEMALLOC", "PYTHONSTARTUP")
+"""What somebody tells the interpreter of a program of theirs: a warning in MLflow that became an error would end it."""
 _PATIENCE_S = 10
 """So long we wait for the last words of a process that has ended: one that it started may hold them open."""
 
@@ -49,6 +52,7 @@ class Outbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env={name: value for name, value in os.environ.items() if name not in _NOT_OURS},
             start_new_session=True,  # Ctrl-C is for the run: this process has to log that it happened
         )
         self._stdin, self._stdout, self._stderr = (
@@ -69,15 +73,17 @@ class Outbox:
 
     def _listen(self) -> None:
         """Queue what comes; an error ends it, and `None`: the process has ended."""
-        try:
-            while (message := read_message(self._stdout)) is not None:
-                self._replies.put(message)
-        except StoreError as error:
-            self._replies.put(Failed.from_error(error))
+        with self._stdout:
+            try:
+                while (message := read_message(self._stdout)) is not None:
+                    self._replies.put(message)
+            except StoreError as error:
+                self._replies.put(Failed.from_error(error))
         self._replies.put(None)
 
     def _read_stderr(self) -> None:
-        self._noise = self._stderr.read()
+        with self._stderr:
+            self._noise = self._stderr.read()
 
     def start(self) -> None:
         """Have the run shown in MLflow as running; do not wait for it. Before this, nothing is written there."""

@@ -110,3 +110,14 @@ def test_a_message_out_of_turn_is_refused(address):
     assert caught.value.expected == "Start"
     outbox.close()
     assert Store(address.uri).find_by_tag("repro_track.record_id") == []
+
+
+def test_what_a_program_is_told_of_warnings_is_not_for_the_process_that_logs(address, monkeypatch):
+    """A program whose interpreter makes errors of warnings is logged: MLflow's own warnings would end the process that
+    does it."""
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.setenv("PYTHONOPTIMIZE", "2")
+    outbox = Outbox(address)
+    outbox.start()
+    assert outbox.log(description="a description").run_id == find(address)[1].run_id
+    assert outbox._stdout.closed
