@@ -217,7 +217,7 @@ def make_child_argv(
         words = [*options, _find_script(command, folder=folder, move=move)]
     words += command.argv
     if command.is_hydra:
-        words += ["hydra.mode=RUN", f"hydra.run.dir={folder / 'hydra'}", "hydra.output_subdir=null"]
+        words += ["hydra.mode=RUN", f"hydra.run.dir={folder / 'hydra'}"]
     return [interpreter, *words]
 
 

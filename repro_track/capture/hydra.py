@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _OF_THE_RUN = (
     "hydra.run", "hydra.sweep", "hydra.sweeper", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.mode",
-    "hydra.output_subdir", "hydra/output", "hydra.runtime", "hydra.hydra_logging", "hydra/hydra_logging", "hydra.help",
+    "hydra/output", "hydra.runtime", "hydra.hydra_logging", "hydra/hydra_logging", "hydra.help",
     "hydra/help", "hydra.hydra_help", "hydra/hydra_help",
 )  # fmt: skip
 """What says where a job's files go and who starts how many jobs: one job is replayed, in a folder of the replay's."""

@@ -23,7 +23,7 @@ from repro_track.errors import ReplayError
 from repro_track.record.schema import Command, Launcher, Unavailable
 
 FOLDER = Path("/handover")
-OF_HYDRA = ["hydra.mode=RUN", "hydra.run.dir=/handover/hydra", "hydra.output_subdir=null"]
+OF_HYDRA = ["hydra.mode=RUN", "hydra.run.dir=/handover/hydra"]
 NOTHING = Unavailable(unavailable="there is no file")
 
 

@@ -122,7 +122,7 @@ def test_the_files_of_a_config_are_those_that_it_is_composed_of(app, tmp_path):
 def test_outside_of_a_repository_the_folder_of_the_config_is_named(app, tmp_path):
     """Where the script alone can come back, its config is found by its recorded place."""
     ((inside, _, _),) = app()
-    assert inside.words == ("hydra/job_logging=disabled",)
+    assert inside.words == ("hydra/job_logging=disabled", "hydra.output_subdir=null")
     (tmp_path / ".git").rmdir()
     ((outside, _, config),) = app()
     assert outside.words[0] == f"--config-path={tmp_path / 'conf'}"
