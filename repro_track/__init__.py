@@ -18,11 +18,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from repro_track.capture.executed import watch_execution
+from repro_track.capture.standard_input import watch_input
 from repro_track.config.locations import replay_folder
 from repro_track.tensors.opened import watch_files
 from repro_track.version import __version__
 
 watch_files()
+watch_input()
 watch_execution()  # what was executed before can only be found where it is still loaded
 if replay_folder() is not None:
     import_module("repro_track.tracking.pinned").pin_hub()

@@ -28,6 +28,7 @@ from repro_track.capture.packages import (
     list_editable_paths,
     make_environment_plan,
 )
+from repro_track.capture.read_files import look_at_read
 from repro_track.capture.source import capture_source
 from repro_track.compare.differences import (
     Difference,
@@ -250,7 +251,7 @@ def _list_present_differences(record: RunRecord, present: Environment, *, folder
         update: dict[str, Any] = {"outside": record.source.outside}  # looked at above
         if record.command.is_notebook:  # its cells come with the record, and are nowhere else
             update["script_sha256"] = record.source.script_sha256
-        found += list_source_differences(record.source, source.model_copy(update=update))
+        found += list_source_differences(record.source, look_at_read(record.source, source).model_copy(update=update))
     return found
 
 

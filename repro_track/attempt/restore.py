@@ -14,7 +14,13 @@ from pathlib import Path
 
 from repro_track.attempt.weights import digest_present, list_weights
 from repro_track.attempt.workspace import Attempt
-from repro_track.capture.checkout import check_kept, exclude_from_source, list_kept_names, restore_source
+from repro_track.capture.checkout import (
+    check_kept,
+    exclude_from_source,
+    list_kept_names,
+    place_ignored,
+    restore_source,
+)
 from repro_track.capture.command import Move, check_script
 from repro_track.capture.notebook import check_ipython
 from repro_track.capture.outside import list_moved_caches, restore_outside
@@ -64,6 +70,7 @@ def restore_recorded(attempt: Attempt) -> None:
             load_into(found, name, attempt.recorded_folder / name)
         restore_source(plan.code, kept=attempt.recorded_folder, target=plan.move.new)
         _link_ignored(record, move=plan.move, replaced=_list_replaced(attempt))
+        place_ignored(plan.code, target=plan.move.new)
         _link_left_out(record, move=plan.move)
         if handover.choice.restores("weights"):
             _check_restored_weights(record, move=plan.move)

@@ -264,11 +264,27 @@ def restore_source(plan: SourcePlan, *, kept: Path, target: Path) -> None:
             ) from error
         if tree.tree is not None and tree.tree not in restored:
             raise ReplayError(f"the restored source is tree {restored[0]}", expected=f"{tree.tree}, the tree that ran")
-    ignored = [one.path for one, found in plan.referred if found and one.why == "ignored"]
     for one, found in plan.referred:
-        if found and one.why != "encrypted":
+        if found and one.why == "lfs":
             _place_referred(target / one.path, Path(found), one, target=target)
-    exclude_from_source(target, ignored)
+
+
+def place_ignored(plan: SourcePlan, *, target: Path) -> None:
+    """Put what git ignores, and what is still as it was, into the restored tree, where nothing else is by now.
+
+    Args:
+        plan: from `make_source_plan`.
+        target: the restored tree.
+
+    Raises:
+        RefusedError: a path leads out of the tree.
+    """
+    placed = []
+    for one, found in plan.referred:
+        if found and one.why == "ignored" and not os.path.lexists(target / one.path):
+            _place_referred(target / one.path, Path(found), one, target=target)
+            placed.append(one.path)
+    exclude_from_source(target, placed)
 
 
 def _restore_tree(

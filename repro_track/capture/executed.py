@@ -19,6 +19,7 @@ _LIMIT = 20_000
 _executed: set[str] = set()
 _opened: set[str] = set()
 _compiled: set[tuple[int, int]] = set()
+_has_asked = False
 _is_watching = False
 
 
@@ -33,7 +34,7 @@ def watch_execution() -> None:
 def _note(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open":
         if type(arguments[0]) is str and len(_opened) < _LIMIT:
-            _opened.add(arguments[0])
+            _opened.add(_place(arguments[0]))
     elif event == "exec":
         if type(arguments[0]) is CodeType and len(_executed) < _LIMIT:
             _executed.add(arguments[0].co_filename)
@@ -43,6 +44,30 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
         is_named = isinstance(name, str) and not name.startswith("<")
         if isinstance(text, (str, bytes)) and text and not is_named and len(_compiled) < _LIMIT:
             _compiled.add(_mark(text))
+    elif event == "builtins.input":
+        _note_question(sys._getframe(1).f_globals.get("__name__", ""))
+
+
+def _note_question(asking: object) -> None:
+    """Note that a module has asked the person at the keyboard, but for a debugger or a shell, which no replay
+    opens."""
+    global _has_asked
+    _has_asked = _has_asked or asking not in ("cmd", "code", "pdb")
+
+
+def has_asked() -> bool:
+    """Whether the person at the keyboard was asked for input since this process is watched."""
+    return _has_asked
+
+
+def _place(name: str) -> str:
+    """Return where a file is that is opened now: the program may go to another folder later."""
+    if name.startswith("/"):
+        return name
+    try:
+        return os.path.join(os.getcwd(), name)
+    except OSError:  # a folder that is gone
+        return name
 
 
 def _mark(text: str | bytes) -> tuple[int, int]:
@@ -88,6 +113,11 @@ def _list_held() -> set[str]:
         members = list(vars(value).values()) if isinstance(value, type) else [value]
         found |= {one.__code__.co_filename for one in members if isinstance(one, FunctionType)}
     return {name for name in found if isinstance(name, str)}
+
+
+def list_opened() -> list[str]:
+    """List the files that this process has opened, to read or to write, by their absolute paths."""
+    return sorted({os.path.normpath(name) for name in list(_opened) if os.path.isabs(name)})
 
 
 def _list_read(is_wanted: Callable[[str], bool]) -> set[str]:

@@ -94,7 +94,7 @@ def _find_places(command: Command, *, source: Source, folder: Path) -> Iterator[
     root = Path(source.repository) if isinstance(source.repository, str) else script.parent if script else None
     if root is None:
         return
-    for file in _list_own_files(root, script=script):
+    for file in list_own_files(root, script=script):
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
@@ -102,7 +102,7 @@ def _find_places(command: Command, *, source: Source, folder: Path) -> Iterator[
         yield from (f"{file.relative_to(root)}:{line}" for line in list_order_lines(text))
 
 
-def _list_own_files(root: Path, *, script: Path | None) -> list[Path]:
+def list_own_files(root: Path, *, script: Path | None) -> list[Path]:
     """List the files of the modules that are loaded now and lie in a folder, the script first."""
     loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     files = dict.fromkeys([*([script] if script else []), *(Path(file) for file in loaded if isinstance(file, str))])

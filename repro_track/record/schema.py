@@ -291,7 +291,7 @@ class ReferredFile(Part):
     """A file of the source of which only the digest is kept: a replay takes it from the clone.
 
     `why`: `lfs` (its content is kept by git LFS; its pointer is part of the tree), `encrypted` (a filter encrypts it on
-    its way into the repository), `ignored` (a config file that git ignores).
+    its way into the repository), `ignored` (a config file, or one that the run read, that git ignores).
     """
 
     path: str

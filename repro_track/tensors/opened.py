@@ -113,6 +113,12 @@ class _Watch:
 _watch = _Watch()
 
 
+def has_begun_before(path: str) -> bool:
+    """Whether a file was there as it is before this process was told to look: not its own work."""
+    found = look_at(path)
+    return found is not None and found.mtime_ns < _watch.since_ns
+
+
 def watch_files() -> None:
     """Begin to look at what is opened; a second time does nothing. What was opened before cannot be seen."""
     if _watch.is_on:

@@ -41,10 +41,10 @@ from repro_track.tracking.assemble import NOTHING, RUNNING, Outcome, assemble_re
 from repro_track.tracking.call_recorder import CallRecorder, describe_error
 from repro_track.tracking.cost import Stopwatch, measure_cost
 from repro_track.tracking.direct import recorded_calls
+from repro_track.tracking.finish import finish_command
 from repro_track.tracking.folder import RunFolder
 from repro_track.tracking.generators import begin_seeding, watch_generators
 from repro_track.tracking.kept import Kept
-from repro_track.tracking.notebook import finish_notebook
 from repro_track.tracking.options import Options
 from repro_track.tracking.replayed import find_replayed
 
@@ -319,7 +319,7 @@ class TrackedRun:
         """Write everything that the run has kept, and log it."""
         with self._watch.timed("close"):
             kept, seen = self._kept, self._surroundings.look(capture_state())
-            self._command, seen = finish_notebook(self._command, seen, kept=kept, folder=self._folder.path)
+            self._command, seen = finish_command(self._command, seen, kept=kept, folder=self._folder.path)
             record = say_hash_order(self._assemble(outcome, seen=seen), folder=self._folder.path)
             self._folder.save_tensors(outputs=kept.tensors, states=kept.states, latents=kept.latents)
             self._replayed.leave_second_calls(kept.second_calls)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from repro_track.capture.checkout import make_source_plan, restore_source
+from repro_track.capture.checkout import make_source_plan, place_ignored, restore_source
 from repro_track.capture.git import find_clone
 from repro_track.capture.source import capture_source
 from repro_track.capture.tree import read_lfs_pointer
@@ -51,6 +51,7 @@ def test_any_tree_comes_back_or_is_said_not_to(tmp_path, share):
             raise AssertionError(f"tree {seed} has no plan: {plan}; {tree.said}")
         target = folder / "restored" / "tree"
         restore_source(plan, kept=folder / "recorded", target=target)
+        place_ignored(plan, target=target)
         assert list_tree(target) == there, f"tree {seed}: {tree.said}"
         assert not tree.canary.exists(), f"tree {seed} has started something: {tree.said}"
         assert {path: path.read_bytes() for path in before} == before, f"tree {seed} was changed: {tree.said}"

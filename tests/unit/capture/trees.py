@@ -1,6 +1,6 @@
 """A tree captured from a real repository into `tmp_path`, and restored from there."""
 
-from repro_track.capture.checkout import make_source_plan, restore_source
+from repro_track.capture.checkout import make_source_plan, place_ignored, restore_source
 from repro_track.capture.source import capture_source
 
 
@@ -16,4 +16,5 @@ def restore(git, tmp_path, source, *, places=None, name="restored"):
     if (tmp_path / "kept").exists() and not (tmp_path / "recorded" / "source").exists():
         (tmp_path / "recorded" / "source").symlink_to(tmp_path / "kept")
     restore_source(plan, kept=tmp_path / "recorded", target=target)
+    place_ignored(plan, target=target)
     return target
