@@ -156,7 +156,10 @@ def test_an_image_of_a_batch_does_not_depend_on_its_neighbour(name):
 
 
 def test_the_zoo_is_of_diffusers_own_classes():
-    """Every entry is a class of diffusers as it is installed, not one of our own."""
+    """Every entry is a class of diffusers as it is installed, not one of our own; those that are no variants are asked,
+    the others are loaded by their class's name in the matrix."""
     for entry in zoo.ZOO.values():
+        if entry.is_variant:
+            continue
         pipe = entry.build()
         assert type(pipe) is getattr(diffusers, type(pipe).__name__)

@@ -17,6 +17,7 @@ from repro_track.pipelines.origins import find_origins
 from repro_track.tensors.digests import digest_file
 from repro_track.tensors.opened import list_opened
 from tests.conformance import zoo
+from tests.conformance.zoo import parts
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -56,7 +57,7 @@ def list_paths(part):
 
 
 def load_dict(path):
-    unet = zoo.unet()
+    unet = parts.unet()
     content = torch.load(path, weights_only=True)
     unet.load_state_dict(content.get("ema", content))
     return unet
@@ -95,7 +96,7 @@ def test_a_model_loaded_by_itself_has_its_file(models, way):
     assert list_paths(part) == [str(expected)]
     assert [weight.sha256 for weight in part.weights] == [digest_file(expected)]
     torch.manual_seed(7)
-    assert describe(zoo.unet()).weights == ()
+    assert describe(parts.unet()).weights == ()
 
 
 def test_every_shard_is_found(models):
@@ -169,7 +170,7 @@ def test_weights_that_were_changed_are_still_of_their_file(models):
     assert before.weights == after.weights
     assert before.memory_xxh3 != after.memory_xxh3
     torch.manual_seed(5)
-    zoo.unet().save_pretrained(models / "ema")
+    parts.unet().save_pretrained(models / "ema")
     unet.load_state_dict(load_file(models / "ema" / "diffusion_pytorch_model.safetensors"))
     assert list_paths(describe(unet)) == [str(models / "ema" / "diffusion_pytorch_model.safetensors")]
 
