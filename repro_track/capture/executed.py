@@ -33,8 +33,11 @@ def watch_execution() -> None:
 
 def _note(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open":
-        if type(arguments[0]) is str and len(_opened) < _LIMIT:
-            _opened.add(_place(arguments[0]))
+        name, flags = arguments[0], arguments[-1]
+        # what is only written is a copy of code, not where it was read from
+        is_read = type(flags) is int and not flags & os.O_WRONLY
+        if type(name) is str and is_read and len(_opened) < _LIMIT:
+            _opened.add(_place(name))
     elif event == "exec":
         if type(arguments[0]) is CodeType and len(_executed) < _LIMIT:
             _executed.add(arguments[0].co_filename)

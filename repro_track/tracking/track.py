@@ -75,6 +75,7 @@ def track(
     """
     given = dict(locals())  # first of all, so that it holds the parameters and nothing else: each is an option
     given["experiment"] = experiment or "repro_track"
+    given["seeds"] = None if seeds is None else list(seeds)  # an array's, too
     given["determinism"] = read_policy(determinism, num_threads=given.pop("num_threads"))
     job = find_job()
     composed = job.config if job else None

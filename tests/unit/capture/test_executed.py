@@ -3,6 +3,7 @@ is not."""
 
 import importlib.util
 import runpy
+import shutil
 import subprocess
 import sys
 import types
@@ -134,3 +135,15 @@ def test_a_module_without_a_file_has_none(tmp_path, monkeypatch):
         module.__file__ = f"{name}.py"
         monkeypatch.setitem(sys.modules, f"a_test_made_{name}", module)
     assert [path.name for path in list_executed(bool) if path.parent == tmp_path] == ["there.py"]
+
+
+def test_a_copy_of_what_was_executed_is_not(tmp_path):
+    """A copy that somebody makes of a script that was executed, for its results, was not executed; the script was."""
+    watch_execution()
+    script, copy = tmp_path / "script.py", tmp_path / "results" / "script.py"
+    script.write_text("a_copy_of_it = 1\n")
+    execute_bytes(script)
+    copy.parent.mkdir()
+    copy.write_bytes(script.read_bytes())
+    shutil.copy(script, copy.with_name("another.py"))
+    assert list(list_executed(lambda file: str(tmp_path) in file)) == [script]
