@@ -40,7 +40,7 @@ demo: $(VENV)/.installed  ## run the embedded model, replay the run, print the v
 test: check  ## check the code, run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not hub and not gpu and not restore and not pipelines and not lookup and not emulated"
 
-test-unit: $(VENV)/.installed-dev  ## layers, unit tests and doctests: no process, no MLflow; for whoever moves code; 30 seconds
+test-unit: $(VENV)/.installed-dev  ## layers, unit tests and doctests: no process, no MLflow; for whoever moves code; 3 minutes
 	@$(BIN)/python -m pytest --quiet -n 2 --dist loadscope -m "not restore" tests/unit repro_track
 
 check: $(VENV)/.installed-dev  ## lint, layers, types
@@ -52,7 +52,7 @@ check: $(VENV)/.installed-dev  ## lint, layers, types
 test-slow: $(VENV)/.installed-dev  ## tests that take minutes each: the whole training run and its replay
 	@$(BIN)/python -m pytest -m slow
 
-test-pipelines: $(VENV)/.installed-dev  ## stages, inputs, adapters, batches: every way of calling a pipeline; 5 minutes
+test-pipelines: $(VENV)/.installed-dev  ## stages, inputs, adapters, batches: every way of calling a pipeline; 8 minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m pipelines
 
 test-lookup: $(VENV)/.installed-dev  ## MLflow's UI in a browser, PostgreSQL, pictures, sweeps, many replays; needs chromium and postgresql; 15 minutes
@@ -62,12 +62,12 @@ conformance: $(VENV)/.installed-dev  ## run and replay every pipeline and schedu
 	@$(BIN)/python -m tests.conformance.matrix
 
 check-conformance: $(VENV)/.installed-dev  ## the same, compared with the table: every family and scheduler, a quarter of the variants; 6 minutes
-	@$(BIN)/python -m tests.conformance.matrix --check --each 4
+	@$(BIN)/python -m tests.conformance.matrix --check --each 4 --sample 4
 
 check-conformance-all: $(VENV)/.installed-dev  ## the same with all variants
 	@$(BIN)/python -m tests.conformance.matrix --check
 
-test-restore: $(VENV)/.installed-dev  ## replays in restored code and packages, planted causes, hostile records; 10 minutes
+test-restore: $(VENV)/.installed-dev  ## replays in restored code and packages, planted causes, hostile records, secrets; 15 minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m restore
 
 trees: $(VENV)/.installed-dev  ## random git trees through capture and restore; TREES=1000 takes 15 minutes

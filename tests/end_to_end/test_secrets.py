@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+pytestmark = [pytest.mark.restore, pytest.mark.xdist_group("secrets")]
+
 TOKEN = "hf_" + "Zz9Q" * 8
 PLANTED = {
     "token": TOKEN,
