@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.models import make_tiny_pipeline
 
@@ -19,6 +20,11 @@ for name in ("MLFLOW_TRACKING_URI", "REPRO_TRACK_REPLAY", "CUBLAS_WORKSPACE_CONF
     os.environ.pop(name, None)
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the make that runs the tests: one that a test starts is its own
     os.environ.pop(name, None)
+
+# the same examples every time, so that a change is to blame for a failure; REPRO_TRACK_EXAMPLES=2000 tries others
+examples = os.environ.get("REPRO_TRACK_EXAMPLES")
+settings.register_profile("repro_track", deadline=None, derandomize=not examples, max_examples=int(examples or 100))
+settings.load_profile("repro_track")
 
 RECORDS = Path(__file__).parent / "data" / "records"
 FAST = ("call.num_inference_steps=4",)

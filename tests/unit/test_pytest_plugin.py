@@ -43,11 +43,12 @@ def test_the_words_have_the_defaults_of_the_command(assert_replays):
 
 @pytest.mark.starts(sys.executable.rpartition("/")[2])
 def test_a_session_that_does_not_use_it_loads_little():
-    """pytest loads the plugin in every session: by itself it brings in what notes which files are opened and executed,
-    for which it has to be there early, and nothing else: no torch, no MLflow, no numpy."""
+    """pytest loads the plugin in every session: by itself it brings in what notes which files are opened, read and
+    executed, for which it has to be there early, and nothing else: no torch, no MLflow, no numpy."""
     script = f"import sys, {pytest_plugin.__name__}; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     ours = {name for name in loaded if name.startswith("repro_track.") and name.count(".") == 2}
-    assert ours == {"repro_track.capture.executed", "repro_track.config.locations", "repro_track.tensors.opened"}
+    watching = {f"repro_track.{name}" for name in ("capture.executed", "capture.standard_input", "tensors.opened")}
+    assert ours == watching | {"repro_track.config.locations"}
     assert not {"torch", "mlflow", "numpy", "pydantic", "diffusers"} & loaded

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from omegaconf._utils import get_yaml_loader
 
 from repro_track.config.plain import decode_config, encode_config, render_yaml
@@ -29,6 +29,8 @@ def test_the_kinds_are_told_apart():
 
 
 @given(trees)
+@example("\x85")
+@example({"a\u2028b": "\u2029 \ufeff"})
 def test_every_reader_of_yaml_reads_the_same(value):
     """PyYAML, and Hydra's own reader that takes 1e5 for a number, read the same values."""
     text = render_yaml({"value": value})
