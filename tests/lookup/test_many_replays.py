@@ -125,13 +125,14 @@ def test_missing(assert_replays):
 
 
 def test_the_plugin_loads_nothing(tmp_path, env):
-    """In a session that does not use it the plugin leaves torch, mlflow and our own modules unloaded."""
+    """In a session that does not use it the plugin leaves torch, mlflow and all that runs or replays unloaded."""
     text = """
 import sys
 
 def test_nothing():
-    names = {name for name in sys.modules if name.partition(".")[0] in ("torch", "mlflow", "repro_track")}
-    assert names <= {"repro_track", "repro_track.pytest_plugin", "repro_track.version"}
+    assert not {"torch", "mlflow", "numpy", "pydantic"} & set(sys.modules)
+    ours = {name.split(".")[1] for name in sys.modules if name.startswith("repro_track.")}
+    assert ours <= {"pytest_plugin", "version", "errors", "capture", "config", "tensors"}
 """
     done = run_pytest(tmp_path, env, text)
     assert "1 passed" in done.stdout, done.stdout
