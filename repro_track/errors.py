@@ -16,6 +16,7 @@ we could not look.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -105,3 +106,13 @@ def first_line(error: BaseException) -> str:
     ('one', 'ValueError')
     """
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def name_some(names: Sequence[str], *, most: int) -> str:
+    """Name the first of several things in one text, and say how many more there are.
+
+    >>> name_some(["a", "b", "c"], most=2), name_some(["a", "b"], most=2)
+    ('a, b and 1 more', 'a, b')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

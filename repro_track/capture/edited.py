@@ -34,7 +34,7 @@ def list_edited_files() -> list[str]:
             later.setdefault(listing, []).append(name)
     if sum(map(len, later.values())) > _MOST:
         return []
-    return sorted(name for listing, names in later.items() for name in names if _is_edited(name, listing=listing))
+    return sorted(name for listing, names in later.items() for name in _list_edited(names, listing=listing))
 
 
 def _list_listings(site: Path) -> dict[str, Path]:
@@ -53,11 +53,18 @@ def _is_later(file: str, listing: Path) -> bool:
         return False
 
 
-def _is_edited(name: str, *, listing: Path) -> bool:
-    """Whether a file has another digest than its package's list says; where that says none, nobody knows."""
+def _list_edited(names: list[str], *, listing: Path) -> list[str]:
+    """List the files that have another digest than their package's list says; where that says none, nobody knows."""
     try:
         lines = listing.read_text(encoding="utf-8").splitlines()
-        content = (listing.parent.parent / name).read_bytes()
+    except OSError:
+        return []
+    return [name for name in names if _is_edited(name, site=listing.parent.parent, lines=lines)]
+
+
+def _is_edited(name: str, *, site: Path, lines: list[str]) -> bool:
+    try:
+        content = (site / name).read_bytes()
     except OSError:
         return False
     digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")

@@ -453,6 +453,19 @@ def split_names(text: str) -> list[str]:
     return [name for name in text.split("\0") if name]
 
 
+def list_ignored(root: Path, names: Iterable[str]) -> list[str]:
+    """List which of some names in the repository of a folder git ignores: they are no part of its tree. None where
+    there is no repository, and where one of them is in a repository inside."""
+    given = join_names(names)
+    clone = find_clone(root) if given else None
+    if not isinstance(clone, Clone):
+        return []
+    try:
+        return split_names(ask(clone, "check-ignore", "-z", "--stdin", given=given))
+    except subprocess.SubprocessError:  # git says so where it ignores none
+        return []
+
+
 def to_text(name: str) -> str:
     r"""Return a file's name as text that JSON can hold: bytes that are no UTF-8 are written `\xff`.
 

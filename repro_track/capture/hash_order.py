@@ -10,18 +10,18 @@ from __future__ import annotations
 import ast
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from repro_track.capture.command import ignores_variables
-from repro_track.capture.launch import is_installed
+from repro_track.capture.own_code import read_own_code
+from repro_track.errors import name_some
 from repro_track.record.names import NOTEBOOK_NAME
 from repro_track.record.schema import Command, RunRecord, Source
 
 VARIABLE = "PYTHONHASHSEED"
 
-_MOST_FILES, _LARGEST_BYTES, _MOST_PLACES = 400, 400_000, 3
+_MOST_PLACES = 3
 _MAKING = ("set", "frozenset")
 _COMBINING = ("union", "intersection", "difference", "symmetric_difference", "copy")
 _TAKING = ("list", "tuple", "enumerate", "iter", "zip", "map", "filter", "reversed", "fromkeys", "join", "extend")
@@ -77,7 +77,7 @@ def list_hash_cautions(
         places = []  # a file that is gone by now, or nobody can parse: what is only looked for ends no run
     if not places:
         return []
-    shown = ", ".join(places[:_MOST_PLACES]) + (f" and {len(places) - _MOST_PLACES} more" if len(places) > 3 else "")
+    shown = name_some(places, most=_MOST_PLACES)
     return [
         f"{VARIABLE} is not set, so that a set has another order in every process, and the code uses it ({shown}): "
         f"where an output depends on it, a replay differs; start with {VARIABLE}=0"
@@ -90,24 +90,8 @@ def _find_places(command: Command, *, source: Source, folder: Path) -> Iterator[
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.is_file() else []
         yield from (f"cell {one['execution_count']}" for one in cells if list_order_lines(one["source"]))
         return
-    script = Path(command.script) if isinstance(command.script, str) else None
-    root = Path(source.repository) if isinstance(source.repository, str) else script.parent if script else None
-    if root is None:
-        return
-    for file in list_own_files(root, script=script):
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            continue
-        yield from (f"{file.relative_to(root)}:{line}" for line in list_order_lines(text))
-
-
-def list_own_files(root: Path, *, script: Path | None) -> list[Path]:
-    """List the files of the modules that are loaded now and lie in a folder, the script first."""
-    loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    files = dict.fromkeys([*([script] if script else []), *(Path(file) for file in loaded if isinstance(file, str))])
-    own = (one for one in files if one.suffix == ".py" and one.is_relative_to(root) and not is_installed(one))
-    return [one for one in own if one.is_file() and one.stat().st_size < _LARGEST_BYTES][:_MOST_FILES]
+    for name, text in read_own_code(command, source=source):
+        yield from (f"{name}:{line}" for line in list_order_lines(text))
 
 
 def list_order_lines(text: str) -> list[int]:

@@ -37,9 +37,7 @@ def find_import_folder(name: str, *, path: Sequence[str] | None) -> Path | None:
 
 
 def _get_folder(file: str) -> Path:
-    path = Path(
-        file
-    ).absolute()  # what a module says of itself (`__path__`) is not asked: six says that it is a package
+    path = Path(file).absolute()  # `__path__` is not asked: six, a file, says that it is a package
     return (path.parent.parent if path.name.startswith("__init__.") else path.parent).resolve()
 
 

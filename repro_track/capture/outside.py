@@ -7,29 +7,26 @@ that git ignores. It never keeps a secret, and never writes anywhere but into th
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
-import subprocess
 import sys
 import sysconfig
-import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
 from repro_track.capture.executed import list_executed
-from repro_track.capture.git import NoClone, ask, find_clone, join_names, split_names
+from repro_track.capture.git import list_ignored
 from repro_track.capture.hydra import list_config_files
 from repro_track.capture.packages import holds_packages
-from repro_track.capture.untracked import SIZE_LIMIT_BYTES, unpack_untracked
+from repro_track.capture.untracked import SIZE_LIMIT_BYTES, add_file, keep_archive, packing, unpack_untracked
 from repro_track.config.locations import replay_folder
 from repro_track.record.names import OUTSIDE_FOLDER, OUTSIDE_NAME
 from repro_track.record.redaction import has_secret
 from repro_track.record.schema import Known, OutsideCode, Source, Unavailable
 from repro_track.record.secret_names import is_secret_file
-from repro_track.tensors.digests import digest_bytes, digest_file
+from repro_track.tensors.digests import digest_bytes
 
 _NEVER = ("/site-packages/", "/dist-packages/", "/torchinductor_", "/.triton/", "/torch_extensions/", "/ipykernel_")
 """Folders of installed packages, and of code that a library writes while it runs: it writes it again."""
@@ -67,6 +64,7 @@ def _list_outside(root: Path | None, *, source: Source) -> dict[Path, str | None
     Hydra app composed its config. What git ignores is outside, but where it comes back with the repository all the
     same; what is in a repository inside comes back with that one."""
     found, inside = {}, {}
+    real_root = root.resolve() if root is not None else None
     installed = tuple(f"{one}/" for one in sys.path if one and holds_packages(Path(one)))
     elsewhere = (*(f"{one}/" for one in _list_our_folders()), *installed)
     ours = tuple(f"{Path(one).resolve()}/" for one in elsewhere)
@@ -80,14 +78,14 @@ def _list_outside(root: Path | None, *, source: Source) -> dict[Path, str | None
         real = path.resolve()
         if str(real).startswith(ours):
             continue
-        if root is not None and real.is_relative_to(root.resolve()):
-            inside[str(real.relative_to(root.resolve()))] = (path, module)
+        if real_root is not None and real.is_relative_to(real_root):
+            inside[str(real.relative_to(real_root))] = (path, module)
         else:
             found[path] = module
     if root is not None and inside:
         others = tuple(f"{one.path}/" for one in source.submodules)
         names = [name for name in inside if name not in source.ignored and not name.startswith(others)]
-        found |= dict(inside[name] for name in _list_ignored(root, names))
+        found |= dict(inside[name] for name in list_ignored(root, names))
     return dict(sorted(found.items()))
 
 
@@ -97,17 +95,6 @@ def _list_our_folders() -> list[Path]:
     ours += [Path(str(resources.files(name))) for name in ("repro_track", "repro_track.conf")]
     replay = replay_folder()
     return [*ours, *([replay / "startup"] if replay else [])]
-
-
-def _list_ignored(root: Path, names: Iterable[str]) -> list[str]:
-    """List which files of a repository git ignores: they are no part of its tree."""
-    clone = find_clone(root)
-    if isinstance(clone, NoClone):
-        return []
-    try:
-        return split_names(ask(clone, "check-ignore", "-z", "--stdin", given=join_names(names)))
-    except subprocess.SubprocessError:  # none is, or one is in a repository inside
-        return []
 
 
 def _digest(content: bytes | None, left_out: str | None) -> Known[str]:
@@ -140,14 +127,10 @@ def _name_place(path: Path) -> str:
 def _pack(contents: Mapping[str, bytes], *, target: Path) -> str:
     """Write files, by absolute path, as a tar.gz whose bytes depend on paths and contents only; return its digest."""
     buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+    with packing(buffer) as archive:
         for name in sorted(contents):
-            entry = tarfile.TarInfo(name.lstrip("/"))
-            entry.size, entry.mode = len(contents[name]), 0o644
-            archive.addfile(entry, io.BytesIO(contents[name]))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(buffer.getvalue())
-    return digest_file(target)
+            add_file(archive, name.lstrip("/"), contents[name])
+    return keep_archive(buffer, target=target)
 
 
 def look_at_outside(expected: Source) -> Source:

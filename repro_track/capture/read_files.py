@@ -7,15 +7,15 @@ the program itself wrote, what is installed, and what is in the libraries' cache
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from repro_track.capture.executed import list_opened
-from repro_track.capture.git import NoClone, ask, find_clone, join_names, split_names, to_text
+from repro_track.capture.git import list_ignored, to_text
 from repro_track.capture.launch import is_installed
 from repro_track.config.locations import data_folder
+from repro_track.errors import name_some
 from repro_track.record.redaction import has_secret, redact_text
 from repro_track.record.schema import ReferredFile, Source
 from repro_track.record.secret_names import is_secret_file
@@ -70,8 +70,7 @@ def _refer(root: Path, *, name: str) -> ReferredFile:
 
 
 def _name(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(to_text(name) for name in names[:_NAMED]) + more
+    return name_some([to_text(name) for name in names], most=_NAMED)
 
 
 def _list_read(root: Path, *, inside: Iterable[str]) -> list[str]:
@@ -91,7 +90,7 @@ def _list_read(root: Path, *, inside: Iterable[str]) -> list[str]:
         is_ours = path.startswith(tuple(f"{one}/" for one in never))
         if not is_ours and not is_installed(path) and os.path.isfile(path) and has_begun_before(path):  # noqa: PTH113
             found[name] = _find_link(root, name)
-    ignored = set(_list_ignored(root, list(dict.fromkeys(found.values()))))
+    ignored = set(list_ignored(root, dict.fromkeys(found.values())))
     return sorted(name for name, asked in found.items() if asked in ignored)
 
 
@@ -107,16 +106,6 @@ def _find_link(root: Path, name: str) -> str:
     """Return the first part of a path that is a link, by which git knows what is behind it; else the path."""
     parents = [*reversed(Path(name).parents)][1:]
     return next((str(one) for one in parents if (root / one).is_symlink()), name)
-
-
-def _list_ignored(root: Path, names: list[str]) -> list[str]:
-    clone = find_clone(root)
-    if isinstance(clone, NoClone) or not names:
-        return []
-    try:
-        return split_names(ask(clone, "check-ignore", "-z", "--stdin", given=join_names(names)))
-    except subprocess.SubprocessError:  # none is
-        return []
 
 
 def look_at_read(expected: Source, present: Source) -> Source:

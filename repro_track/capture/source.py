@@ -30,7 +30,7 @@ from repro_track.capture.git import (
 from repro_track.capture.launch import is_installed
 from repro_track.capture.tree import Tree, Wanted, capture_tree
 from repro_track.capture.untracked import SECRET, SIZE_LIMIT_BYTES
-from repro_track.errors import ReproTrackError
+from repro_track.errors import ReproTrackError, name_some
 from repro_track.record.names import name_inside
 from repro_track.record.redaction import has_secret
 from repro_track.record.schema import Known, ReferredFile, Source, Submodule, Unavailable
@@ -208,10 +208,7 @@ def _list_cautions(parts: list[_Captured], *, referred: list[ReferredFile]) -> l
     }
     for why, saying in sayings.items():
         if names := [one.path for one in referred if one.why == why]:
-            cautions.append(f"{saying}, only the digest is: {_name(names)}; a replay takes it from the clone")
+            cautions.append(
+                f"{saying}, only the digest is: {name_some(names, most=_NAMED)}; a replay takes it from the clone"
+            )
     return cautions
-
-
-def _name(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -421,9 +421,10 @@ def _choose_untracked(clone: Clone, bench: Bench, here: list[Entry], *, tree: Tr
         tree.changes["untracked"] = Unavailable(unavailable=reason)
         return []
     kept = []
+    outside = _list_outside(clone, bench, wanted=wanted)
     for name in sorted(listed):
         path = clone.root / name
-        if _is_outside(path, clone=clone, bench=bench, wanted=wanted):
+        if _is_in(path, outside):
             continue
         if name.endswith("/"):
             tree.inside[name.rstrip("/")] = True
@@ -438,12 +439,16 @@ def _choose_untracked(clone: Clone, bench: Bench, here: list[Entry], *, tree: Tr
     return kept
 
 
-def _is_outside(path: Path, *, clone: Clone, bench: Bench, wanted: Wanted) -> bool:
-    """Whether a path is one that the run itself writes."""
+def _list_outside(clone: Clone, bench: Bench, *, wanted: Wanted) -> frozenset[Path]:
+    """List the files and folders that the run itself writes: they are no part of the tree."""
     # a folder that the whole repository is in says nothing about its files: restored source is in one of ours
-    places = [place.absolute() for place in (*wanted.exclude, bench.folder.parent)]
-    around = (clone.root, *clone.root.parents)
-    return any(place not in around and (path == place or place in path.parents) for place in places)
+    places = {place.absolute() for place in (*wanted.exclude, bench.folder.parent)}
+    return frozenset(places.difference((clone.root, *clone.root.parents)))
+
+
+def _is_in(path: Path, places: frozenset[Path]) -> bool:
+    """Whether a path is one of some places, or in one of them."""
+    return path in places or not places.isdisjoint(path.parents)
 
 
 def _choose_folders(
@@ -458,13 +463,11 @@ def _choose_folders(
     listed = split_names(bench.run("ls-files", "--others", "--exclude-standard", "--directory", "-z"))
     places = {name.rstrip("/") for name in listed if name.endswith("/")}
     places |= {str(parent) for name in gone for parent in Path(name).parents}  # empty since its files were deleted
-    found = set()
+    found, outside = set(), _list_outside(clone, bench, wanted=wanted)
     for place in places - {"."} - set(tree.inside):
         for folder, inner, _ in os.walk(clone.root / place):
             name = os.path.relpath(folder, clone.root)
-            is_skipped = f"{name}/".startswith(hidden) or _is_outside(
-                Path(folder), clone=clone, bench=bench, wanted=wanted
-            )
+            is_skipped = f"{name}/".startswith(hidden) or _is_in(Path(folder), outside)
             if is_skipped or os.path.lexists(Path(folder) / ".git"):
                 inner.clear()
             elif not inner and name not in full and Path(name).name != "__pycache__":
@@ -488,9 +491,9 @@ def _add_ignored(clone: Clone, ignored: list[str], untracked: list[str], *, tree
     """Add the ignored files that ran to those that are kept, repositories that they are in to those inside, and refer
     to ignored config files by their digests."""
     folders = tuple(name for name in ignored if name.endswith("/"))
-    ran = set()
+    ran, root = set(), clone.root.resolve()
     for path in wanted.ran:
-        name = os.path.relpath(path.resolve(), clone.root.resolve())
+        name = os.path.relpath(path.resolve(), root)
         if name in ignored or name.startswith(folders):
             ran.add(name)
     for name in sorted(ran):

@@ -5,14 +5,16 @@ It never follows a link, and never writes outside of the folder that it is given
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
 import stat
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from repro_track.capture.git import to_text
 from repro_track.errors import RefusedError, first_line
 from repro_track.record.redaction import has_secret
 from repro_track.record.schema import Known, Unavailable
@@ -43,15 +45,15 @@ def pack_untracked(
     if total > limit:
         return Unavailable(unavailable=f"{len(names)} {kind} files have {total} bytes, more than {limit}")
     buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+    with packing(buffer) as archive:
         for name in folders:
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(entry)
         for name in names:
             path = root / name
-            entry = tarfile.TarInfo(name)
             if path.is_symlink():
+                entry = tarfile.TarInfo(name)
                 entry.type, entry.linkname = tarfile.SYMTYPE, str(path.readlink())
                 if has_secret(entry.linkname):
                     return Unavailable(unavailable=f"the target of a link {SECRET}")
@@ -59,11 +61,27 @@ def pack_untracked(
                 continue
             content = path.read_bytes()
             if has_secret(content, is_data=total > TEXT_LIMIT_BYTES):
-                shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-                return Unavailable(unavailable=f"{shown} {SECRET}")
-            entry.size = len(content)
-            entry.mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
-            archive.addfile(entry, io.BytesIO(content))
+                return Unavailable(unavailable=f"{to_text(name)} {SECRET}")
+            add_file(archive, name, content, is_executable=bool(path.stat().st_mode & stat.S_IXUSR))
+    return keep_archive(buffer, target=target)
+
+
+@contextlib.contextmanager
+def packing(buffer: io.BytesIO) -> Iterator[tarfile.TarFile]:
+    """Write a tar.gz into a buffer whose bytes depend on what is added, and not on the time."""
+    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        yield archive
+
+
+def add_file(archive: tarfile.TarFile, name: str, content: bytes, *, is_executable: bool = False) -> None:
+    """Add a file to an archive, of which its name, its content and the executable bit are kept."""
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), 0o755 if is_executable else 0o644
+    archive.addfile(entry, io.BytesIO(content))
+
+
+def keep_archive(buffer: io.BytesIO, *, target: Path) -> str:
+    """Write a packed archive to disk; return its digest."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(buffer.getvalue())
     return digest_file(target)

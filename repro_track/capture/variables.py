@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from repro_track.capture.hash_order import list_own_files
 from repro_track.capture.hydra import find_job
+from repro_track.capture.own_code import read_own_code
 from repro_track.config.locations import RECORDED_VARIABLES
+from repro_track.errors import name_some
 from repro_track.record.schema import Command, Source
 
 _COMMON = (
@@ -34,17 +35,15 @@ def list_taken_variables(command: Command, *, source: Source) -> list[str]:
         command: what was started.
         source: says which code is the run's own.
     """
-    script = Path(command.script) if isinstance(command.script, str) else None
-    root = Path(source.repository) if isinstance(source.repository, str) else script.parent if script else None
-    if command.is_config or root is None:
+    if command.is_config or (not isinstance(command.script, str) and not isinstance(source.repository, str)):
         return []
     told = command.launcher.variables if command.launcher else {}
     names: set[str] = set()
     own: set[str] = set()
-    for file in list_own_files(root, script=None if command.is_notebook else script):
+    for _, text in read_own_code(command, source=source):
         try:
-            read, written = list_variables(file.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, ValueError, RecursionError):
+            read, written = list_variables(text)
+        except (SyntaxError, ValueError, RecursionError):
             continue
         names |= read
         own |= written
@@ -57,8 +56,7 @@ def list_taken_variables(command: Command, *, source: Source) -> list[str]:
     )
     if not found:
         return []
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    shown = ", ".join(found[:_MOST_NAMED]) + more
+    shown = name_some(found, most=_MOST_NAMED)
     return [f"the code asks for environment variables that are not kept ({shown}): a replay needs them as they were"]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from repro_track.attempt.plan import ReplayPlan
 from repro_track.attempt.workspace import Attempt
+from repro_track.errors import name_some
 from repro_track.record.choice import Choice
 from repro_track.record.schema import RunRecord, Unavailable
 from repro_track.replay.trust import list_targets
@@ -91,7 +92,6 @@ def render_plan(plan: ReplayPlan, record: RunRecord, *, choice: Choice) -> list[
         lines.append(f"  weights   {shown(weight.path)}: {shown(weight.source or 'not as recorded')}")
     lines += [f"  recorded as not replayable: {shown(reason, limit=200)}" for reason in record.replayable.reasons]
     lines += [f"  note      {shown(note, limit=200)}" for note in plan.notes]
-    blamed = ", ".join(shown(place) for place in plan.because[:3])
-    more = f" and {len(plan.because) - 3} more" if len(plan.because) > 3 else ""
+    blamed = name_some([shown(place) for place in plan.because], most=3)
     link = ", if these do not matter: " if plan.expected_verdict == "bit-exact" else ", because of "
-    return [*lines, f"  expected  {plan.expected_verdict} at best{link if blamed else ''}{blamed}{more}"]
+    return [*lines, f"  expected  {plan.expected_verdict} at best{link if blamed else ''}{blamed}"]
