@@ -20,6 +20,7 @@ from tests.conformance.zoo.parts import (
     clip_vision,
     controlnet,
     ddim,
+    draw_weights,
     flow,
     image_processor,
     make_mask,
@@ -462,8 +463,7 @@ def z_image() -> Any:
         vocab_size=100, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=2, head_dim=8, max_position_embeddings=512,
     )  # fmt: skip
-    for parameter in transformer.parameters():  # pad tokens are left uninitialised by the class
-        torch.nn.init.normal_(parameter, std=0.05)
+    draw_weights(transformer)  # pad tokens are left uninitialised by the class
     decoder = vae(latent_channels=16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.0)
     return diffusers.ZImagePipeline(
         flow(), decoder, transformers.Qwen3Model(config).eval(), word_tokenizer(), transformer.eval()

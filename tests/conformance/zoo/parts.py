@@ -138,6 +138,12 @@ def sd_parts(**changed: Any) -> dict[str, Any]:
     return {**parts, **changed}
 
 
+def draw_weights(model: Any) -> None:
+    """Draw every weight of a model whose class leaves some uninitialised, or zero: it would control nothing."""
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+
+
 def controlnet(**words: Any) -> Any:
     given = {
         "block_out_channels": (8, 16), "layers_per_block": 1, "in_channels": 4, "norm_num_groups": 4,

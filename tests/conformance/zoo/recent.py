@@ -21,6 +21,7 @@ from tests.conformance.zoo.parts import (
     clip_text,
     clip_tokenizer,
     ddim,
+    draw_weights,
     flow,
     image_processor,
     roberta_tokenizer,
@@ -173,8 +174,7 @@ def kolors_parts() -> dict[str, Any]:
         post_layer_norm=True, rmsnorm=True, apply_residual_connection_post_layernorm=False, original_rope=True,
     )  # fmt: skip
     text_encoder = ChatGLMModel(config).eval()
-    for parameter in text_encoder.parameters():  # left uninitialised by the class
-        torch.nn.init.normal_(parameter, std=0.05)
+    draw_weights(text_encoder)  # left uninitialised by the class
     return {
         "unet": sdxl_unet(cross_attention_dim=16, projection_class_embeddings_input_dim=64),
         "vae": vae(), "text_encoder": text_encoder, "tokenizer": glm_tokenizer(),

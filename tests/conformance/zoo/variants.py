@@ -7,7 +7,6 @@ import functools
 from typing import Any
 
 import diffusers
-import torch
 import transformers
 
 from tests.conformance.zoo.entry import ZOO, entry
@@ -22,6 +21,7 @@ from tests.conformance.zoo.parts import (
     clip_vision,
     controlnet,
     ddim,
+    draw_weights,
     image_processor,
     make_mask,
     sd_parts,
@@ -41,6 +41,14 @@ SDXL_CONTROL = {
     "transformer_layers_per_block": 1, "addition_embed_type": "text_time", "addition_time_embed_dim": 8,
     "projection_class_embeddings_input_dim": 80, "cross_attention_dim": 64, "use_linear_projection": True,
 }  # fmt: skip
+
+
+def picture_adapter() -> Any:
+    adapter = diffusers.T2IAdapter(
+        in_channels=3, channels=[8, 16], num_res_blocks=1, downscale_factor=2, adapter_type="full_adapter"
+    )
+    return adapter.eval()
+
 
 ATTENTION_FIRST = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"), "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
@@ -118,10 +126,7 @@ def ldm_3d() -> Any:
 
 @entry("Stable Diffusion 1", call=PROMPT, files=PICTURE)
 def t2i_adapter() -> Any:
-    adapter = diffusers.T2IAdapter(
-        in_channels=3, channels=[8, 16], num_res_blocks=1, downscale_factor=2, adapter_type="full_adapter"
-    )
-    return diffusers.StableDiffusionAdapterPipeline(**sd_parts(unet=unet(**ATTENTION_FIRST)), adapter=adapter.eval())
+    return diffusers.StableDiffusionAdapterPipeline(**sd_parts(unet=unet(**ATTENTION_FIRST)), adapter=picture_adapter())
 
 
 @entry("Stable Diffusion 1", call={**PROMPT, "strength": 0.9, "source_prompt": "a photo"}, files=PICTURE)
@@ -168,31 +173,34 @@ def latent_upscale() -> Any:
     )
 
 
-@entry("Stable Diffusion 2", call={**TEXT, "noise_level": 5, "prior_num_inference_steps": 2})
-def stable_unclip() -> Any:
+def stable_unclip_parts() -> dict[str, Any]:
     from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 
-    model = unet(class_embed_type="projection", projection_class_embeddings_input_dim=64, cross_attention_dim=32)
+    return {
+        "image_normalizer": StableUnCLIPImageNormalizer(embedding_dim=32),
+        "image_noising_scheduler": diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        "tokenizer": clip_tokenizer(), "text_encoder": clip_text(), "scheduler": ddim(), "vae": vae(),
+        "unet": unet(
+            class_embed_type="projection", projection_class_embeddings_input_dim=64, cross_attention_dim=32
+        ),
+    }  # fmt: skip
+
+
+@entry("Stable Diffusion 2", call={**TEXT, "noise_level": 5, "prior_num_inference_steps": 2})
+def stable_unclip() -> Any:
     return diffusers.StableUnCLIPPipeline(
         prior_tokenizer=clip_tokenizer(), prior_text_encoder=clip_text(projection=True),
         prior=prior_transformer(), prior_scheduler=diffusers.DDPMScheduler(variance_type="fixed_small_log",
         prediction_type="sample", clip_sample=True, clip_sample_range=5.0, beta_schedule="squaredcos_cap_v2"),
-        image_normalizer=StableUnCLIPImageNormalizer(embedding_dim=32),
-        image_noising_scheduler=diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
-        tokenizer=clip_tokenizer(), text_encoder=clip_text(), unet=model, scheduler=ddim(), vae=vae(),
+        **stable_unclip_parts(),
     )  # fmt: skip
 
 
 @entry("Stable Diffusion 2", call={**PROMPT, "noise_level": 5}, files=PICTURE)
 def stable_unclip_img2img() -> Any:
-    from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
-
-    model = unet(class_embed_type="projection", projection_class_embeddings_input_dim=64, cross_attention_dim=32)
     return diffusers.StableUnCLIPImg2ImgPipeline(
         feature_extractor=image_processor(), image_encoder=clip_vision(),
-        image_normalizer=StableUnCLIPImageNormalizer(embedding_dim=32),
-        image_noising_scheduler=diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
-        tokenizer=clip_tokenizer(), text_encoder=clip_text(), unet=model, scheduler=ddim(), vae=vae(),
+        **stable_unclip_parts(),
     )  # fmt: skip
 
 
@@ -240,11 +248,8 @@ def sdxl_instruct_pix2pix() -> Any:
 
 @entry("Stable Diffusion XL", call=PROMPT, files=PICTURE)
 def sdxl_t2i_adapter() -> Any:
-    adapter = diffusers.T2IAdapter(
-        in_channels=3, channels=[8, 16], num_res_blocks=1, downscale_factor=2, adapter_type="full_adapter"
-    )
     return diffusers.StableDiffusionXLAdapterPipeline(
-        **sdxl_parts(unet=sdxl_unet(**ATTENTION_FIRST)), adapter=adapter.eval()
+        **sdxl_parts(unet=sdxl_unet(**ATTENTION_FIRST)), adapter=picture_adapter()
     )
 
 
@@ -288,8 +293,7 @@ def sd3_control(**words: Any) -> Any:
         "pooled_projection_dim": 32, "out_channels": 4,
     }  # fmt: skip
     model = diffusers.SD3ControlNetModel(**{**given, **words}).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.05)
+    draw_weights(model)
     return model
 
 
@@ -365,8 +369,7 @@ def flux_control_model() -> Any:
         patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
         joint_attention_dim=32, pooled_projection_dim=32, axes_dims_rope=[4, 4, 8],
     )  # fmt: skip
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.05)
+    draw_weights(model)
     return model.eval()
 
 
@@ -433,8 +436,7 @@ def sana_controlnet() -> Any:
         num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=32,
         sample_size=32,
     )  # fmt: skip
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.05)
+    draw_weights(model)
     return diffusers.SanaControlNetPipeline(**parts_of("sana"), controlnet=model.eval())
 
 
@@ -464,8 +466,7 @@ def qwen_image_controlnet() -> Any:
         patch_size=2, in_channels=16, out_channels=4, num_layers=1, attention_head_dim=16, num_attention_heads=3,
         joint_attention_dim=16, axes_dims_rope=(8, 4, 4),
     )  # fmt: skip
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.05)
+    draw_weights(model)
     return diffusers.QwenImageControlNetPipeline(**parts_of("qwen_image"), controlnet=model.eval())
 
 

@@ -14,6 +14,12 @@ def capture_with_bundle(root, tmp_path):
     return capture_source(script=None, place=root, folder=tmp_path / "recorded" / "source", bundle=True)
 
 
+def list_subjects(target):
+    """List the subjects of the commits of a tree, the newest first."""
+    words = ["git", "log", "--format=%s"]
+    return subprocess.run(words, cwd=target, capture_output=True, text=True, check=True).stdout.split()
+
+
 def test_a_bundle_carries_the_commit(git, tmp_path):
     """A bundle gives the commit back where there is no clone and no remote, with its history."""
     git("commit", "--quiet", "--allow-empty", "-m", "second")
@@ -22,8 +28,7 @@ def test_a_bundle_carries_the_commit(git, tmp_path):
     assert isinstance(source.bundle_sha256, str)
     target = restore(git, tmp_path, source, places=[])
     assert (target / "kept.txt").read_text() == "two\n"
-    log = subprocess.run(["git", "log", "--format=%s"], cwd=target, capture_output=True, text=True, check=True)
-    assert log.stdout.split() == ["second", "first"]
+    assert list_subjects(target) == ["second", "first"]
 
 
 def test_a_bundle_of_a_shallow_clone_can_be_unpacked(git, tmp_path):
@@ -35,8 +40,7 @@ def test_a_bundle_of_a_shallow_clone_can_be_unpacked(git, tmp_path):
     assert isinstance(source.bundle_sha256, str), source.bundle_sha256
     target = restore(git, tmp_path, source, places=[])
     assert (target / "kept.txt").read_text() == "one\n"
-    log = subprocess.run(["git", "log", "--format=%s"], cwd=target, capture_output=True, text=True, check=True)
-    assert log.stdout.split() == ["second"]
+    assert list_subjects(target) == ["second"]
 
 
 def test_a_bundle_that_would_lack_files_is_not_kept(git, tmp_path):
@@ -76,8 +80,7 @@ def test_a_bundle_of_a_clone_without_old_files_has_the_commit_alone(git, tmp_pat
     assert isinstance(source.bundle_sha256, str), source.bundle_sha256
     target = restore(git, tmp_path, source, places=[])
     assert (target / "kept.txt").read_text() == "two\n"
-    log = subprocess.run(["git", "log", "--format=%s"], cwd=target, capture_output=True, text=True, check=True)
-    assert log.stdout.split() == ["second"]
+    assert list_subjects(target) == ["second"]
 
 
 def test_a_damaged_bundle_is_refused(git, tmp_path):
